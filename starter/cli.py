@@ -1,0 +1,5 @@
+"""The `slipway` command line."""
+
+
+def main() -> None:
+    """Run the command line."""
