@@ -1,0 +1,87 @@
+"""Errors: what broke, which thing, what to do next. Each type names a runbook."""
+
+from slipway.verdicts import Reason
+
+
+class SlipwayError(Exception):
+    """A fact that keeps a step from being done.
+
+    `reason` names the runbook, `remedy` is an imperative sentence for the reader.
+    `final` errors are not worth an attempt more; the others are retried.
+    """
+
+    reason: Reason = Reason.STEP_OUT_OF_ATTEMPTS
+    final: bool = True
+
+    def __init__(self, what: str, remedy: str = "", *, reason: Reason | None = None) -> None:
+        super().__init__(f"{what} {remedy}".strip())
+        self.what = what
+        self.remedy = remedy
+        if reason is not None:
+            self.reason = reason
+
+
+class BadInput(SlipwayError):
+    """A document, reference or argument that cannot be accepted."""
+
+    reason = Reason.GATE_FAILED
+
+
+class Unreachable(SlipwayError):
+    """A server that did not answer: worth another attempt."""
+
+    final = False
+
+
+class Fenced(SlipwayError):
+    """A write refused because a later decision (an undo, a newer deployment) came first."""
+
+    reason = Reason.FENCED
+
+
+class ForeignChange(SlipwayError):
+    """Somebody else changed the object meanwhile; a person must look."""
+
+    reason = Reason.FOREIGN_CHANGE
+
+
+class Held(SlipwayError):
+    """The environment is held by another deployment."""
+
+    reason = Reason.ENVIRONMENT_HELD
+
+
+class BackupFailed(SlipwayError):
+    """A backup could not be taken or stored."""
+
+    reason = Reason.BACKUP_FAILED
+
+
+class BackupNotRestorable(SlipwayError):
+    """A backup was taken but its restore does not equal the source."""
+
+    reason = Reason.BACKUP_NOT_RESTORABLE
+
+
+class MigrationFailed(SlipwayError):
+    """The migration command failed; the database's own words are in the sentence."""
+
+    reason = Reason.MIGRATION_FAILED
+
+
+class MigrationRefused(SlipwayError):
+    """The pending migrations must not be applied as they stand."""
+
+    reason = Reason.MIGRATION_REFUSED
+
+
+class RolloutFailed(SlipwayError):
+    """A service could not be written or its rollout cannot succeed."""
+
+    reason = Reason.ROLLOUT_DOOMED
+
+
+class RecordConflict(SlipwayError):
+    """The record already holds something else at this place."""
+
+    reason = Reason.FOREIGN_CHANGE

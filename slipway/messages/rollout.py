@@ -1,0 +1,75 @@
+"""Replacing and putting back one service on Kubernetes."""
+
+from typing import Any
+
+from slipway.base import Message
+from slipway.messages.record import Captured
+from slipway.verdicts import Verdict
+
+
+class Workload(Message):
+    """A service's Deployment."""
+
+    service: str
+    namespace: str
+    deployment: str
+    container: str
+
+
+class Capture(Message):
+    """Read a Deployment before any write. Refused when paused, in mid-rollout or unhealthy."""
+
+    workload: Workload
+
+
+class Apply(Message):
+    """Write a template by compare-and-set: what stands must be `expected` or already `desired`.
+
+    Serves forward (`image` set: the captured template with this image) and undo (`image` empty:
+    the captured template itself). A write is refused when the Deployment's fence is equal or
+    higher and was not written by this very operation. Undo writes its fence also when there is
+    nothing to revert.
+    """
+
+    workload: Workload
+    captured: Captured
+    image: str | None = None
+    fence: int
+    op_id: str
+    """Such as `demo-20261123T202134Z-1a2b3c/rollout:analytics`; the same in every attempt."""
+    cause: str
+    """kubernetes.io/change-cause."""
+
+
+class Applied(Message):
+    """A template that stands."""
+
+    changed: bool
+    """False when it stood already, or when an undo had nothing to revert."""
+    generation: int
+    template: dict[str, Any]
+    """As the server defaulted it."""
+
+
+class AwaitRollout(Message):
+    """Wait until the written template runs everywhere or cannot any more."""
+
+    workload: Workload
+    template: dict[str, Any]
+    image: str
+    deadline: float
+    """Seconds for the whole rollout."""
+    uid: str
+
+
+class RolledOut(Message):
+    """How a rollout went. `verdict` is PROCEED (done) or ROLLBACK (doomed or out of time)."""
+
+    verdict: Verdict
+    replica_set: str = ""
+    pod_hash: str = ""
+    replicas: int = 0
+    pods: list[str] = []
+    image_ids: list[str] = []
+    """What runs, as the nodes report it."""
+    log_tail: list[str] = []

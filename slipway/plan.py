@@ -1,0 +1,359 @@
+"""The plan: everything that belongs to an environment and not to one release.
+
+`plans/teei-production.yaml` is the commented reference of this format.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from slipway.base import Document, Length, Line, Name, Person, Reference
+from slipway.checks import Flow, Health, HtmlPage, LogHeartbeat
+
+Url = Annotated[
+    str, StringConstraints(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=500)
+]
+"""An address without user, password, query or fragment."""
+Query = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Sql = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
+class ServiceKind(StrEnum):
+    """How a service is verified: by a health body, by its HTML page, or by its logs."""
+
+    HTTP = "http"
+    HTML = "html"
+    LOG = "log"
+
+
+class Service(Document):
+    """One service of the plan, deployed in the order of the list."""
+
+    name: Name
+    title: Line
+    port: int = Field(ge=1, le=65535)
+    kind: ServiceKind = ServiceKind.HTTP
+    url: Url | None = None
+    staging_url: Url | None = None
+    deployment: Name | None = None
+    """Name of the Kubernetes Deployment; the service's own name when left out."""
+    container: Name = "app"
+    health: Health | None = None
+    page: HtmlPage | None = None
+    heartbeat: LogHeartbeat | None = None
+    critical: list[Flow] = Field(default=[], max_length=10)
+    little_traffic: Literal["park", "proceed"] = "park"
+    """What to do when there were too few requests to judge: park for a person, or go on by health,
+    critical functions and probes, which the report then says."""
+
+    @property
+    def workload(self) -> str:
+        """The Deployment's name."""
+        return self.deployment or self.name
+
+    @model_validator(mode="after")
+    def _kind_has_its_check(self) -> Self:
+        needs = {"http": self.health, "html": self.page, "log": self.heartbeat}[self.kind]
+        if needs is None:
+            wanted = {"http": "health", "html": "page", "log": "heartbeat"}[self.kind]
+            raise ValueError(f"service {self.name}: kind {self.kind} needs `{wanted}`")
+        if self.kind is not ServiceKind.LOG and self.url is None:
+            raise ValueError(f"service {self.name}: kind {self.kind} needs `url`")
+        return self
+
+
+class Kubernetes(Document):
+    """The namespace that holds the Deployments. The worker's kubeconfig says which cluster."""
+
+    namespace: Name
+
+
+class Staging(Document):
+    """Where the release has been running before. slipway reads staging, it never writes there."""
+
+    namespace: Name
+    database: Reference
+    soak: Length = 86400.0
+    """How long the same digests must have been running there."""
+
+
+class Database(Document):
+    """The production database. All references are resolved by the privileged worker."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+    url: Reference
+    """Role with the owner's rights (dump, restore, swap), connected to the database itself."""
+    admin_url: Reference
+    """The same role connected to another database of the server, where fences are kept."""
+    probe_url: Reference
+    """Read-only role for corruption probes."""
+    owner: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+    """Role that owns the objects; migrations act as it."""
+
+
+class Migrations(Document):
+    """How migrations are found and applied."""
+
+    folder: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,300}$")] = (
+        "packages/shared-schema/src/migrations"
+    )
+    command: list[Line] = Field(default=["pnpm", "db:migrate"], min_length=1, max_length=20)
+    ledger: Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$")] = (
+        "drizzle.__drizzle_migrations"
+    )
+    lock_timeout: Length = 0.5
+    """How long a statement may wait for a lock before the attempt gives way and is retried."""
+    lock_attempts: int = Field(default=20, ge=1, le=200)
+    deadline: Length = 900.0
+    """Budget of the whole command in seconds (never divided by time_scale)."""
+    watch: Length = 120.0
+    """How long the services still on old code are watched after the migration."""
+
+
+class RollbackPolicy(Document):
+    """How a rollback treats the database."""
+
+    database: Literal["always", "when-implicated", "ask"] = "always"
+    undo_window: Length = 86400.0
+
+
+class Backup(Document):
+    """Where the mandatory backup is kept."""
+
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+/([A-Za-z0-9._-]+/)*$")]
+    max_age: Length = 3600.0
+    """Counted from the snapshot to the first production change."""
+    retention: Length = 30 * 86400.0
+    """Object lock."""
+
+
+class Limits(Document):
+    """The playbook's thresholds."""
+
+    error_rate: float = Field(default=0.001, gt=0, lt=1)
+    """Above this ratio of failed requests: HOLD."""
+    error_rate_rollback: float = Field(default=0.01, gt=0, lt=1)
+    """Above this ratio: ROLLBACK."""
+    latency_p95: Length = 0.5
+    min_failures: int = Field(default=6, ge=1)
+    min_failing_scrapes: int = Field(default=3, ge=1)
+    min_requests: int = Field(default=300, ge=1)
+    log_lines: int = Field(default=5, ge=1)
+    log_factor: float = Field(default=3.0, ge=1)
+    connections: float = Field(default=0.8, gt=0, le=1)
+    """Share of max_connections in use."""
+    external_failures: float = Field(default=0.05, gt=0, lt=1)
+
+
+class Metrics(Document):
+    """Prometheus and the queries. `$namespace`, `$pods` (a regex of pod names) and `$window`
+    (such as `30s`) are filled in by slipway."""
+
+    url: Url
+    scrape_interval: Length = 5.0
+    """How often targets are scraped (never divided by time_scale)."""
+    requests: Query = (
+        'http_requests_total{namespace="$namespace",pod=~"$pods",route!~"/(health|metrics).*"}'
+    )
+    """Selector of a request counter with labels `pod` and `code`."""
+    error_code: Query = "5.."
+    """Regex of codes that count as failed."""
+    latency: Query = (
+        "http_request_duration_seconds_bucket"
+        '{namespace="$namespace",pod=~"$pods",route!~"/(health|metrics).*"}'
+    )
+    """Selector of a classic histogram with a bucket exactly at the latency limit."""
+    connections: Query = (
+        'sum(pg_stat_activity_count{namespace="$namespace"})'
+        ' / max(pg_settings_max_connections{namespace="$namespace"})'
+    )
+    """A single number: share of database connections in use."""
+    external: Query = (
+        'sum(rate(external_calls_total{namespace="$namespace",pod=~"$pods",outcome="failed"}'
+        "[$window])) / sum(rate(external_calls_total"
+        '{namespace="$namespace",pod=~"$pods"}[$window]))'
+    )
+    """A single number: share of external calls that failed."""
+
+
+class LogClass(Document):
+    """A class of error lines that is counted against the hour before."""
+
+    name: Line
+    pattern: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    """A regular expression searched in lines of level ERROR or above."""
+
+
+class CorruptionProbe(Document):
+    """SQL run by the read-only role; it must return one row with one boolean, true when sound."""
+
+    name: Line
+    sql: Sql
+
+
+class Gate(Document):
+    """One gate of the pre-flight list: where its evidence must come from and how old it may be."""
+
+    max_age: Length = 7 * 86400.0
+
+
+class Gates(Document):
+    """Age limits of the evidence, kind by kind; the pass rules are fixed (docs/playbook-map)."""
+
+    tests: Gate = Gate()
+    staging: Gate = Gate(max_age=86400.0)
+    trivy: Gate = Gate()
+    snyk: Gate = Gate()
+    performance: Gate = Gate()
+    documentation: Gate = Gate(max_age=90 * 86400.0)
+    release_notes: Gate = Gate(max_age=90 * 86400.0)
+    rollback_plan: Gate = Gate(max_age=180 * 86400.0)
+    change_request: Gate = Gate(max_age=90 * 86400.0)
+
+
+class Timings(Document):
+    """Every wait of the playbook. `Plan.lengths` gives them divided by `time_scale`."""
+
+    settle: Length = 30.0
+    """After a rollout, before it is verified."""
+    monitor: Length = 120.0
+    """Watching window after each service."""
+    final_monitor: Length = 900.0
+    """Watching window after the last service."""
+    probe: Length = 5.0
+    """Between two health probes."""
+    slice: Length = 30.0
+    """Longest stretch of watching by one activity."""
+    rollout_deadline: Length = 600.0
+    approval_deadline: Length = 86400.0
+    operator_deadline: Length = 1800.0
+    """How long a parked step waits for a person before its default happens."""
+    shared_cause_deadline: Length = 120.0
+    baseline: Length = 3600.0
+    """The hour before, that logs are compared with."""
+    staging_window: Length = 86400.0
+    aftercare_health: Length = 1800.0
+    aftercare_errors: Length = 3600.0
+    aftercare_day: Length = 86400.0
+    aftercare_week: Length = 7 * 86400.0
+
+
+class Approvals(Document):
+    """Who may approve. One person counts once, and never the requester."""
+
+    roles: dict[Name, list[Person]] = Field(min_length=1, max_length=10)
+    required: int = Field(default=1, ge=1, le=10)
+    """How many different approvers are needed."""
+    confirm: dict[Name, list[Person]] = {}
+    """Who may confirm each checklist item that only a person can know, such as
+    `stakeholders-notified` and `incident-team-on-standby`."""
+
+
+class Window(Document):
+    """When deployments may begin, in a named time zone. Left out: always."""
+
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(min_length=1)
+    start: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    end: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    timezone: Line = "UTC"
+
+
+class Contact(Document):
+    """One of the playbook's emergency contacts."""
+
+    name: Line
+    reach: Line
+    """Telephone, pager or mail."""
+
+
+class Contacts(Document):
+    """The four emergency contacts; shown in every parked and every rollback notice."""
+
+    on_call: Contact
+    vp_engineering: Contact
+    cto: Contact
+    database_admin: Contact
+
+
+class Notices(Document):
+    """Where announcements, parked steps and rollbacks are sent: one JSON document per notice."""
+
+    webhook: Reference | Url
+
+
+class Plan(Document):
+    """An environment and how releases reach it."""
+
+    version: Literal[1] = 1
+    environment: Name
+    time_scale: float = Field(default=1.0, ge=1, le=1000)
+    """Divides every length and is refused unless everything is on the local stack."""
+    kubernetes: Kubernetes
+    staging: Staging
+    database: Database
+    migrations: Migrations = Migrations()
+    rollback: RollbackPolicy = RollbackPolicy()
+    backup: Backup
+    services: list[Service] = Field(min_length=1, max_length=500)
+    smoke: list[Flow] = Field(min_length=1, max_length=50)
+    metrics: Metrics
+    limits: Limits = Limits()
+    logs: list[LogClass] = Field(min_length=1, max_length=20)
+    corruption: list[CorruptionProbe] = Field(default=[], max_length=50)
+    gates: Gates = Gates()
+    timings: Timings = Timings()
+    approvals: Approvals
+    window: Window | None = None
+    contacts: Contacts
+    notices: Notices
+    overlay: dict[str, Any] = {}
+    """What an overlay changed, for `status`; filled by the starter, never written by hand."""
+
+    @model_validator(mode="after")
+    def _services_are_distinct(self) -> Self:
+        for what in ("name", "workload"):
+            seen = [getattr(service, what) for service in self.services]
+            double = {value for value in seen if seen.count(value) > 1}
+            if double:
+                raise ValueError(f"services: {what} given twice: {', '.join(sorted(double))}")
+        names = {service.name for service in self.services}
+        for flow in [*self.smoke, *(flow for one in self.services for flow in one.critical)]:
+            unknown = {step.service for step in flow.steps if step.service} - names
+            if unknown:
+                raise ValueError(
+                    f"flow {flow.name!r}: unknown service {', '.join(sorted(unknown))}"
+                )
+        return self
+
+    @property
+    def lengths(self) -> Timings:
+        """The timings as they apply: divided by `time_scale`."""
+        return scaled(self.timings, self.time_scale)
+
+    def scale(self, seconds: float) -> float:
+        """Return a length divided by `time_scale`."""
+        return seconds / self.time_scale
+
+    def service(self, name: str) -> Service:
+        """Return the service of that name. Raises KeyError when the plan has none."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    @property
+    def floor(self) -> float:
+        """The sum of all waits from the first change to the end of monitoring, in seconds.
+
+        Migrating adds `migrations.watch`; tools and rollouts come on top.
+        """
+        lengths = self.lengths
+        each = lengths.settle + lengths.monitor
+        return len(self.services) * each + lengths.final_monitor + self.scale(self.migrations.watch)
+
+
+def scaled(timings: Timings, time_scale: float) -> Timings:
+    """Return the timings with every length divided by `time_scale`."""
+    return Timings(**{name: value / time_scale for name, value in timings.model_dump().items()})

@@ -1,0 +1,101 @@
+"""Every state a deployment, a step or a service can be in. These names are public."""
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """Where a deployment stands, in the playbook's order."""
+
+    PREFLIGHT = "preflight"
+    BACKUP = "backup"
+    APPROVAL = "approval"
+    GO = "go"
+    MIGRATE = "migrate"
+    ROLL_OUT = "roll_out"
+    VERIFY = "verify"
+    HAND_OVER = "hand_over"
+    ROLL_BACK = "roll_back"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How a deployment stands or ended. Exit codes of the command line follow from it."""
+
+    RUNNING = "running"
+    DEPLOYED = "deployed"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_INCOMPLETE = "rollback_incomplete"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    STOPPED = "stopped"
+    """Stopped before anything in production was changed."""
+
+
+EXIT_CODES: dict[Outcome, int] = {
+    Outcome.DEPLOYED: 0,
+    Outcome.ROLLED_BACK: 3,
+    Outcome.ROLLBACK_INCOMPLETE: 4,
+    Outcome.REJECTED: 5,
+    Outcome.EXPIRED: 5,
+    Outcome.STOPPED: 6,
+    Outcome.RUNNING: 7,
+}
+
+
+class ServiceState(StrEnum):
+    """Where one service stands in this run."""
+
+    WAITING = "waiting"
+    CAPTURED = "captured"
+    ROLLING_OUT = "rolling_out"
+    SETTLING = "settling"
+    WATCHING = "watching"
+    DEPLOYED = "deployed"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+    REVERT_FAILED = "revert_failed"
+
+
+class MigrationState(StrEnum):
+    """Where one pending migration stands."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+
+
+class AbortState(StrEnum):
+    """Where a request to stop stands. After ACKNOWLEDGED no forward write happens."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    ACKNOWLEDGED = "acknowledged"
+
+
+class UndoState(StrEnum):
+    """Where one recorded undo stands."""
+
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class ItemState(StrEnum):
+    """A line of the checklist."""
+
+    OPEN = "open"
+    DONE = "done"
+    MISSING = "missing"
+    """Was done, but its artefact is gone or was altered."""
+
+
+class Choice(StrEnum):
+    """What a person may decide about a parked step."""
+
+    RETRY = "retry"
+    SKIP = "skip"
+    ROLL_BACK = "rollback"
+    RESUME = "resume"
+    STOP = "stop"
