@@ -75,4 +75,4 @@ Reference = Annotated[
 ]
 """Where a secret is found by the worker: `env:NAME` or `file:PATH`. Never the secret itself."""
 Artifact = Annotated[str, StringConstraints(pattern=r"^artifact:[A-Za-z0-9._/@+-]{1,400}$")]
-"""A file below the worker's artifact folder (`SLIPWAY_ARTIFACTS`): `artifact:evidence/junit.xml`."""
+"""A file below the worker's folder `SLIPWAY_ARTIFACTS`, such as `artifact:evidence/junit.xml`."""

@@ -69,7 +69,7 @@ class RollbackPlan(Document):
 
 
 class EvidenceSet(Document):
-    """Files that prove the gates. The worker reads and judges them; their claims count, not ours."""
+    """Files that prove the gates. The worker reads and judges them itself."""
 
     tests: list[PinnedFile] = Field(min_length=1, max_length=50)
     """JUnit XML of the staging run."""
