@@ -20,7 +20,7 @@ def as_failure(error: SlipwayError) -> ApplicationError:
 
 
 class _Inbound(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
         try:
             return await self.next.execute_activity(input)
         except SlipwayError as error:
@@ -30,6 +30,9 @@ class _Inbound(ActivityInboundInterceptor):
 class DomainFailures(Interceptor):
     """Worker interceptor: a `SlipwayError` becomes an `ApplicationError` without its traceback."""
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+    def intercept_activity(
+        self,
+        next: ActivityInboundInterceptor,  # noqa: A002 - the SDK's name
+    ) -> ActivityInboundInterceptor:
         """Wrap every activity of the worker."""
         return _Inbound(next)
