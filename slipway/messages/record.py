@@ -227,6 +227,8 @@ class AcquireLease(Message):
     deployment: str
     takeover: bool = False
     """Take it also from a holder that did not give it back (Rollback of that very deployment)."""
+    fresh: bool = False
+    """Begin a new epoch although the holder stays the same (resuming after an abort)."""
 
 
 class LeaseHeld(Message):
@@ -238,12 +240,17 @@ class LeaseHeld(Message):
     @property
     def do_fence(self) -> int:
         """Fence number of forward writes."""
-        return 2 * self.epoch
+        return 4 * self.epoch
+
+    @property
+    def stop_fence(self) -> int:
+        """Fence number of an acknowledged abort: above the forward writes it ends."""
+        return 4 * self.epoch + 1
 
     @property
     def undo_fence(self) -> int:
-        """Fence number of undo: above the forward writes of the same deployment, below the next."""
-        return 2 * self.epoch + 1
+        """Fence number of undo: above both, below the next epoch's forward writes."""
+        return 4 * self.epoch + 2
 
 
 class ReleaseLease(Message):

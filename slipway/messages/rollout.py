@@ -51,6 +51,16 @@ class Applied(Message):
     """As the server defaulted it."""
 
 
+class FenceService(Message):
+    """Write only the fence: forward attempts that are still frozen somewhere are refused from now
+    on. The template stays. A fence that is equal or higher already is a success."""
+
+    workload: Workload
+    uid: str
+    fence: int
+    op_id: str
+
+
 class AwaitRollout(Message):
     """Wait until the written template runs everywhere or cannot any more."""
 

@@ -1,0 +1,230 @@
+"""The state of one deployment: one serialisable value that the workflow keeps and `status` shows."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from slipway.base import Message
+from slipway.messages.controls import Reply
+from slipway.messages.migration import DatabaseRolledBack
+from slipway.messages.preflight import PreflightReport
+from slipway.messages.record import Artefact, BackupTaken, Captured, LeaseHeld, Place, Undo
+from slipway.plan import Plan
+from slipway.release import Release
+from slipway.states import (
+    AbortState,
+    Choice,
+    ItemState,
+    MigrationState,
+    Outcome,
+    Phase,
+    ServiceState,
+    UndoState,
+)
+from slipway.verdicts import Verdict
+
+
+class _State(BaseModel):
+    model_config = ConfigDict(extra="ignore", validate_assignment=False)
+
+
+class Wait(Message):
+    """What a run waits for: whom, what, until when, what happens then, and the command to answer."""
+
+    kind: Literal["approval", "acknowledge", "operator", "window", "resume", "timer"]
+    who: list[str] = []
+    what: str
+    until: datetime | None = None
+    default: str = ""
+    """What happens at the deadline when nobody answers."""
+    command: str = ""
+    choices: list[Choice] = []
+
+
+class Event(Message):
+    """One line of the timeline."""
+
+    at: datetime
+    phase: Phase
+    text: str
+    by: str = ""
+
+
+class ServiceRun(_State):
+    """One service in this run."""
+
+    name: str
+    state: ServiceState = ServiceState.WAITING
+    image_before: str = ""
+    image_after: str = ""
+    verdict: str = ""
+    captured: Captured | None = None
+    pod_hash: str = ""
+    """Of the ReplicaSet that should be serving now."""
+    template: dict[str, Any] = {}
+    notes: list[str] = []
+    """What was not proved and accepted by the plan or by a named person."""
+
+
+class MigrationRun(_State):
+    """One pending migration in this run."""
+
+    tag: str
+    hash: str
+    state: MigrationState = MigrationState.PENDING
+
+
+class UndoStep(_State):
+    """An undo that was recorded before its change."""
+
+    step: str
+    undo: Undo
+    state: UndoState = UndoState.READY
+    because: str = ""
+
+
+class CheckItem(_State):
+    """A line of the playbook's final checklist."""
+
+    item: str
+    title: str
+    state: ItemState = ItemState.OPEN
+    by: str = ""
+    artefacts: list[Artefact] = []
+    at: datetime | None = None
+    note: str = ""
+
+
+class Approval(Message):
+    """An approval that counts, or a rejection."""
+
+    person: str
+    role: str
+    digest: str
+    reason: str
+    at: datetime
+    decision: Literal["approve", "reject"] = "approve"
+
+
+class Confirmation(Message):
+    """A person's confirmation of an item that no program can know."""
+
+    item: str
+    person: str
+    note: str
+    at: datetime
+
+
+FINAL_CHECKLIST: tuple[tuple[str, str], ...] = (
+    ("approval", "Approval received"),
+    ("backup", "Backup completed"),
+    ("migrations", "Migrations reviewed"),
+    ("services", "Services deployed"),
+    ("health", "Health checks passed"),
+    ("smoke", "Smoke tests passed"),
+    ("monitoring", "Monitoring active"),
+    ("rollback-plan", "Rollback plan ready"),
+    ("team", "Team notified"),
+    ("documentation", "Documentation updated"),
+)
+"""The playbook's last section, line by line."""
+
+
+class Run(_State):
+    """Everything about one deployment."""
+
+    id: str
+    workflow_id: str
+    plan: Plan
+    release: Release
+    requester: str
+    started_at: datetime
+    phase: Phase = Phase.PREFLIGHT
+    outcome: Outcome = Outcome.RUNNING
+    step: str = ""
+    reason: str = ""
+    until: datetime | None = None
+    waiting_for: list[Wait] = []
+    abort: AbortState = AbortState.NONE
+    paused_by: str = ""
+    lease: LeaseHeld | None = None
+    sequence: int = 0
+    """Entries of the record written so far."""
+    services: list[ServiceRun] = []
+    migrations: list[MigrationRun] = []
+    backup: BackupTaken | None = None
+    backups_taken: int = 0
+    preflight: PreflightReport | None = None
+    digest: str = ""
+    """What approvers approve."""
+    approvals: list[Approval] = []
+    confirmations: list[Confirmation] = []
+    undo: list[UndoStep] = []
+    verdict: Verdict | None = None
+    """The judgement that decided, where one did."""
+    database: DatabaseRolledBack | None = None
+    changed: bool = False
+    """Whether anything in production was, or may have been, changed."""
+    checklist: list[CheckItem] = []
+    timeline: list[Event] = []
+    replies: list[Reply] = []
+    unchecked: list[str] = []
+    """What this version of slipway does not check, in sentences, for the report."""
+    aftercare: str = ""
+    """Workflow ID of the aftercare."""
+
+    @property
+    def place(self) -> Place:
+        """Where the record is kept."""
+        backup = self.plan.backup
+        return Place(
+            bucket=backup.bucket,
+            prefix=backup.prefix,
+            environment=self.plan.environment,
+            deployment=self.id,
+        )
+
+    def service(self, name: str) -> ServiceRun:
+        """Return the run of that service. Raises KeyError when the plan has none."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    def tick(self, item: str, *, at: datetime, by: str, artefacts: list[Artefact]) -> None:
+        """Mark a line of the final checklist as done, with its artefacts."""
+        for line in self.checklist:
+            if line.item == item:
+                line.state, line.at, line.by = ItemState.DONE, at, by
+                line.artefacts = artefacts
+
+
+NOT_CHECKED = (
+    "Approvals are claims: names and roles are not proved by signatures.",
+    "Pending migrations were not rehearsed on the restored backup.",
+    "Pending SQL was not linted for locks.",
+    "Error rates are judged by counts (at least 6 failures in 3 scrapes), not by a statistical test.",
+    "A database rollback loses writes made after the backup; the report counts them.",
+)
+"""What stands in every report until it is built."""
+
+
+def new_run(
+    *, deployment: str, workflow_id: str, plan: Plan, release: Release, started_at: datetime
+) -> Run:
+    """Return the state of a run that has not begun."""
+    return Run(
+        id=deployment,
+        workflow_id=workflow_id,
+        plan=plan,
+        release=release,
+        requester=release.requester,
+        started_at=started_at,
+        services=[
+            ServiceRun(name=one.name, image_after=release.images.get(one.name, ""))
+            for one in plan.services
+        ],
+        checklist=[CheckItem(item=item, title=title) for item, title in FINAL_CHECKLIST],
+        unchecked=list(NOT_CHECKED),
+    )

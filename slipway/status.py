@@ -1,0 +1,197 @@
+"""The status document: what `status --json` prints and the query `status` returns."""
+
+from datetime import datetime
+from typing import Any
+
+from slipway.base import Message
+from slipway.messages.controls import Reply
+from slipway.messages.record import Artefact
+from slipway.run import Event, Run, Wait
+from slipway.states import (
+    AbortState,
+    ItemState,
+    MigrationState,
+    Outcome,
+    Phase,
+    ServiceState,
+    UndoState,
+)
+from slipway.verdicts import Verdict
+
+
+class Current(Message):
+    """What happens now and, for a wait, until when."""
+
+    step: str
+    reason: str
+    until: datetime | None = None
+
+
+class ServiceStatus(Message):
+    """One service."""
+
+    name: str
+    state: ServiceState
+    image_before: str
+    image_after: str
+    verdict: str
+    notes: list[str] = []
+
+
+class BackupStatus(Message):
+    """The backup this run relies on."""
+
+    key: str
+    sha256: str
+    taken_at: datetime
+    restored_ok: bool
+    rows: int = 0
+    size: int = 0
+    side_database: str = ""
+
+
+class MigrationStatus(Message):
+    """One pending migration."""
+
+    tag: str
+    hash: str
+    state: MigrationState
+
+
+class ChecklistLine(Message):
+    """One line of the final checklist. `age` is filled in by whoever shows it, in seconds."""
+
+    item: str
+    title: str
+    state: ItemState
+    by: str
+    evidence: list[Artefact]
+    at: datetime | None = None
+    age: float | None = None
+    note: str = ""
+
+
+class UndoStatus(Message):
+    """One recorded undo."""
+
+    step: str
+    state: UndoState
+    because: str = ""
+
+
+class StatusDocument(Message):
+    """A deployment as it stands."""
+
+    id: str
+    workflow_id: str
+    environment: str
+    release: str
+    requester: str
+    started_at: datetime
+    phase: Phase
+    outcome: Outcome
+    current: Current
+    waiting_for: list[Wait]
+    abort: AbortState
+    paused_by: str = ""
+    digest: str = ""
+    verdict: Verdict | None = None
+    services: list[ServiceStatus]
+    backup: BackupStatus | None = None
+    migrations: list[MigrationStatus]
+    lost_writes: dict[str, int] | None = None
+    """Rows lost by a database rollback, table by table; null when nothing was restored."""
+    checklist: list[ChecklistLine]
+    undo: list[UndoStatus]
+    timeline: list[Event]
+    replies: list[Reply] = []
+    unchecked: list[str] = []
+    overlay: dict[str, Any] = {}
+    time_scale: float = 1.0
+    aftercare: str = ""
+    marks: list[str] = []
+    """`demo` when the release's evidence was made for a demonstration."""
+
+
+def status_of(run: Run) -> StatusDocument:
+    """Return the status document of a run."""
+    return StatusDocument(
+        id=run.id,
+        workflow_id=run.workflow_id,
+        environment=run.plan.environment,
+        release=run.release.version,
+        requester=run.requester,
+        started_at=run.started_at,
+        phase=run.phase,
+        outcome=run.outcome,
+        current=Current(step=run.step, reason=run.reason, until=run.until),
+        waiting_for=run.waiting_for,
+        abort=run.abort,
+        paused_by=run.paused_by,
+        digest=run.digest,
+        verdict=run.verdict,
+        services=_services(run),
+        backup=_backup(run),
+        migrations=[
+            MigrationStatus(tag=one.tag, hash=one.hash, state=one.state) for one in run.migrations
+        ],
+        lost_writes=_lost(run),
+        checklist=_checklist(run),
+        undo=[UndoStatus(step=one.step, state=one.state, because=one.because) for one in run.undo],
+        timeline=run.timeline,
+        replies=run.replies[-20:],
+        unchecked=run.unchecked,
+        overlay=run.plan.overlay,
+        time_scale=run.plan.time_scale,
+        aftercare=run.aftercare,
+        marks=list(run.release.marks),
+    )
+
+
+def _services(run: Run) -> list[ServiceStatus]:
+    return [
+        ServiceStatus(
+            name=one.name,
+            state=one.state,
+            image_before=one.image_before,
+            image_after=one.image_after,
+            verdict=one.verdict,
+            notes=one.notes,
+        )
+        for one in run.services
+    ]
+
+
+def _backup(run: Run) -> BackupStatus | None:
+    if run.backup is None:
+        return None
+    return BackupStatus(
+        key=run.backup.key,
+        sha256=run.backup.sha256,
+        taken_at=run.backup.taken_at,
+        restored_ok=run.backup.restored_ok,
+        rows=run.backup.rows,
+        size=run.backup.size,
+        side_database=run.backup.side_database,
+    )
+
+
+def _lost(run: Run) -> dict[str, int] | None:
+    if run.database is None or not run.database.changed:
+        return None
+    return {table.table: table.rows for table in run.database.lost}
+
+
+def _checklist(run: Run) -> list[ChecklistLine]:
+    return [
+        ChecklistLine(
+            item=line.item,
+            title=line.title,
+            state=line.state,
+            by=line.by,
+            evidence=line.artefacts,
+            at=line.at,
+            note=line.note,
+        )
+        for line in run.checklist
+    ]
