@@ -1,4 +1,4 @@
-"""The state of one deployment: one serialisable value that the workflow keeps and `status` shows."""
+"""The state of one deployment: one serialisable value, kept by the workflow."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -30,7 +30,7 @@ class _State(BaseModel):
 
 
 class Wait(Message):
-    """What a run waits for: whom, what, until when, what happens then, and the command to answer."""
+    """What a run waits for: whom, until when, what happens then, the command to answer."""
 
     kind: Literal["approval", "acknowledge", "operator", "window", "resume", "timer"]
     who: list[str] = []
@@ -204,7 +204,7 @@ NOT_CHECKED = (
     "Approvals are claims: names and roles are not proved by signatures.",
     "Pending migrations were not rehearsed on the restored backup.",
     "Pending SQL was not linted for locks.",
-    "Error rates are judged by counts (at least 6 failures in 3 scrapes), not by a statistical test.",
+    "Error rates are judged by counts (6 failures in 3 scrapes), not by a statistical test.",
     "A database rollback loses writes made after the backup; the report counts them.",
 )
 """What stands in every report until it is built."""

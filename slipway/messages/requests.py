@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from slipway.base import Message, Person
-from slipway.messages.record import ArtefactState, Place, RecordSummary
 from slipway.messages.preflight import EnvironmentReport, StagingReport
+from slipway.messages.record import ArtefactState, Place, RecordSummary
 from slipway.plan import Plan
 from slipway.release import Release
 from slipway.states import AbortState, Outcome, Phase
