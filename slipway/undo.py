@@ -1,0 +1,78 @@
+"""From a record back to a run: what `Rollback` starts from when nothing else is left."""
+
+from datetime import datetime
+
+from slipway.errors import BadInput
+from slipway.messages.record import (
+    Entry,
+    LeaseHeld,
+    Opening,
+    Record,
+    RestoreDatabase,
+    RestoreService,
+)
+from slipway.run import Run, UndoStep, new_run
+from slipway.states import MigrationState, Outcome, Phase, ServiceState, UndoState
+from slipway.run import MigrationRun
+
+
+def run_from_record(record: Record, *, now: datetime) -> Run:
+    """Rebuild the state of a run from its record.
+
+    Raises BadInput when the record does not begin with its opening.
+    """
+    opening = _opening(record)
+    run = new_run(
+        deployment=opening.deployment,
+        workflow_id=opening.workflow_id,
+        plan=opening.plan,
+        release=opening.release,
+        started_at=now,
+    )
+    run.lease = LeaseHeld(deployment=opening.deployment, epoch=opening.epoch)
+    for entry in record.entries:
+        run.sequence = max(run.sequence, entry.sequence + 1)
+        _apply(run, entry)
+    return run
+
+
+def _opening(record: Record) -> Opening:
+    if not record.entries or record.entries[0].kind != "open":
+        raise BadInput(
+            f"The record {record.place.folder} does not begin with its opening.",
+            "Check bucket and prefix of the plan, or restore the bucket's deleted versions.",
+        )
+    return Opening.model_validate(record.entries[0].data)
+
+
+def _apply(run: Run, entry: Entry) -> None:
+    if "epoch" in entry.data:
+        run.lease = LeaseHeld(deployment=run.id, epoch=int(entry.data["epoch"]))
+    if entry.kind == "intent" and entry.undo is not None:
+        _intent(run, entry)
+    elif entry.kind == "undone":
+        for step in run.undo:
+            if step.step == entry.step and entry.data.get("state") == UndoState.DONE.value:
+                step.state = UndoState.DONE
+    elif entry.kind == "end":
+        run.outcome = Outcome(entry.data.get("outcome", Outcome.RUNNING.value))
+        run.phase = Phase.ENDED
+
+
+def _intent(run: Run, entry: Entry) -> None:
+    undo = entry.undo
+    if undo is None or any(step.step == entry.step for step in run.undo):
+        return
+    run.changed = True
+    run.undo.append(UndoStep(step=entry.step, undo=undo))
+    if isinstance(undo, RestoreService):
+        service = run.service(undo.service)
+        service.captured = undo.captured
+        service.image_before = undo.captured.image
+        service.state = ServiceState.DEPLOYED
+    elif isinstance(undo, RestoreDatabase):
+        run.backup = undo.backup
+        run.migrations = [
+            MigrationRun(tag=one.tag, hash=one.sha256, state=MigrationState.APPLIED)
+            for one in run.release.migrations.pending
+        ]

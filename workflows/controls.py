@@ -1,0 +1,257 @@
+"""What people ask of a run: one handler for updates and signals alike, every request answered."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from slipway.approvals import refuse_approval, refuse_confirmation, refuse_resolve
+    from slipway.messages.controls import (
+        Acknowledge,
+        Approve,
+        Control,
+        Reject,
+        Reply,
+        Resolve,
+    )
+    from slipway.run import Approval, Confirmation, Run, Wait
+    from slipway.states import AbortState, Outcome, Phase
+
+Request = Approve | Reject | Acknowledge | Resolve | Control
+MODELS: dict[str, type[Request]] = {
+    "approve": Approve,
+    "reject": Reject,
+    "acknowledge": Acknowledge,
+    "resolve": Resolve,
+    "pause": Control,
+    "resume": Control,
+    "abort": Control,
+    "rollback": Control,
+}
+_KEPT_REPLIES = 200
+
+
+class Controls:
+    """Requests of people against one run. `changed` is called after each, to show it."""
+
+    def __init__(self, run: Run, changed: Callable[[], None]) -> None:
+        self.run = run
+        self.parked: Wait | None = None
+        self.parked_step = ""
+        self.decision: Resolve | None = None
+        self.rollback: Control | None = None
+        self.abort: Control | None = None
+        self.pause: Control | None = None
+        self._answered: dict[str, Reply] = {}
+        self._changed = changed
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether somebody wants the run stopped or taken back."""
+        return self.abort is not None or self.rollback is not None
+
+    def refuse(self, kind: str, request: Request) -> str:
+        """Return why a request is refused, or the empty text. Reads only: validators use it."""
+        if request.request in self._answered:
+            return ""
+        if self.run.outcome is not Outcome.RUNNING:
+            return f"The run has ended ({self.run.outcome.value}); nothing can be asked of it."
+        if isinstance(request, Approve):
+            return refuse_approval(self.run, request)
+        if isinstance(request, Acknowledge):
+            return refuse_confirmation(self.run, request)
+        if isinstance(request, Resolve):
+            return refuse_resolve(self.parked, self.parked_step, request)
+        return self._refuse_control(kind)
+
+    def _refuse_control(self, kind: str) -> str:
+        if self.run.phase is Phase.ROLL_BACK:
+            return "The run is being rolled back; that is not interrupted."
+        if self.run.phase is Phase.HAND_OVER and kind in ("pause", "abort"):
+            return f"The release is deployed. To take it back: slipway rollback {self.run.id}"
+        if kind == "resume" and self.pause is None and self.parked is None:
+            return "The run is not paused."
+        return ""
+
+    def take(self, kind: str, request: Request) -> Reply:
+        """Act on a request and answer it; a repeated one is answered as before."""
+        known = self._answered.get(request.request)
+        if known is not None:
+            return known
+        refusal = self.refuse(kind, request)
+        reply = self._reply(kind, request.request, refusal) if refusal else self._act(kind, request)
+        return self._keep(reply)
+
+    def signal(self, name: str, args: Sequence[RawValue]) -> None:
+        """Take a signal of any name and shape; what cannot be read is answered with a refusal."""
+        try:
+            request = _parse(name, args)
+        except (ValueError, ValidationError) as error:
+            self._keep(self._reply(name, f"unreadable-{len(self._answered)}", _short(error)))
+            return
+        self.take(name, request)
+
+    def _act(self, kind: str, request: Request) -> Reply:
+        if isinstance(request, Approve):
+            return self._approve(kind, request)
+        if isinstance(request, Acknowledge):
+            return self._acknowledge(request)
+        if isinstance(request, Resolve):
+            self.decision = request
+            return self._reply(kind, request.request, "", next_="The parked step goes on.")
+        return self._control(kind, request)
+
+    def _approve(self, kind: str, request: Approve) -> Reply:
+        approval = Approval(
+            person=request.person,
+            role=request.role,
+            digest=request.digest,
+            reason=request.reason,
+            at=workflow.now(),
+            decision="reject" if kind == "reject" else "approve",
+        )
+        already = any(
+            one.person == approval.person and one.decision == approval.decision
+            for one in self.run.approvals
+        )
+        if not already:
+            self.run.approvals.append(approval)
+        return self._reply(kind, request.request, "", next_="See: slipway status " + self.run.id)
+
+    def _acknowledge(self, request: Acknowledge) -> Reply:
+        confirmation = Confirmation(
+            item=request.item, person=request.person, note=request.note, at=workflow.now()
+        )
+        if not any(one.item == request.item for one in self.run.confirmations):
+            self.run.confirmations.append(confirmation)
+        return self._reply("acknowledge", request.request, "")
+
+    def _control(self, kind: str, request: Control) -> Reply:
+        if kind == "pause":
+            self.pause = request
+            after = "The run stops before its next step and waits for resume."
+        elif kind == "resume":
+            self.pause = None
+            after = "The run goes on."
+            if self.parked is not None:
+                self.decision = _resume(self.parked, self.parked_step, request)
+        elif kind == "abort":
+            self.abort = self.abort or request
+            self.run.abort = AbortState.REQUESTED
+            after = "Work in flight is ended; the request is acknowledged when nothing moves."
+        else:
+            self.rollback = self.rollback or request
+            after = "Everything this run changed is put back."
+        return self._reply(kind, request.request, "", next_=after)
+
+    def _reply(self, kind: str, request: str, refusal: str, *, next_: str = "") -> Reply:
+        phase, step = self.run.phase.value, self.run.step or "none"
+        return Reply(
+            request=request,
+            kind=kind if kind in MODELS else "other",
+            accepted=not refusal,
+            because=(refusal or f"Accepted in phase {phase}, step {step}.")[:500],
+            next=next_,
+        )
+
+    def _keep(self, reply: Reply) -> Reply:
+        if len(self._answered) < _KEPT_REPLIES:
+            self._answered[reply.request] = reply
+        self.run.replies = [*self.run.replies, reply][-_KEPT_REPLIES:]
+        self._changed()
+        return reply
+
+
+def _resume(parked: Wait, step: str, request: Control) -> Resolve | None:
+    from slipway.states import Choice
+
+    if Choice.RESUME not in parked.choices:
+        return None
+    return Resolve(
+        request=request.request,
+        person=request.person,
+        choice=Choice.RESUME,
+        step=step,
+        reason=request.reason,
+    )
+
+
+def _parse(name: str, args: Sequence[RawValue]) -> Request:
+    model = MODELS.get(name)
+    if model is None:
+        raise ValueError(f"There is no signal {name[:60]!r}; known are {', '.join(sorted(MODELS))}.")
+    if len(args) != 1:
+        raise ValueError(f"Signal {name} takes one JSON object, not {len(args)} values.")
+    value: Any = workflow.payload_converter().from_payload(args[0].payload, dict)
+    if len(json.dumps(value, default=str)) > 8192:
+        raise ValueError(f"Signal {name} carries more than 8 KB.")
+    return model.model_validate(value)
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the object"
+        return f"{place}: {first['msg']}"[:300]
+    return str(error)[:300]
+
+
+class Conversation:
+    """Handlers shared by `ProductionDeployment` and `Rollback`."""
+
+    controls: Controls
+
+    def _check(self, kind: str, request: Request) -> None:
+        refusal = self.controls.refuse(kind, request)
+        if refusal:
+            raise ApplicationError(refusal, type="Refused", non_retryable=True)
+
+    @workflow.update(name="approve", description="Approve exactly this digest")
+    def approve(self, request: Approve) -> Reply:
+        """Count an approval."""
+        return self.controls.take("approve", request)
+
+    @approve.validator
+    def check_approve(self, request: Approve) -> None:
+        """Refuse an approval that does not count."""
+        self._check("approve", request)
+
+    @workflow.update(name="reject", description="Reject exactly this digest")
+    def reject(self, request: Reject) -> Reply:
+        """Count a rejection: the run ends."""
+        return self.controls.take("reject", request)
+
+    @reject.validator
+    def check_reject(self, request: Reject) -> None:
+        """Refuse a rejection that does not count."""
+        self._check("reject", request)
+
+    @workflow.update(name="acknowledge", description="Confirm an item only a person can know")
+    def acknowledge(self, request: Acknowledge) -> Reply:
+        """Record a confirmation."""
+        return self.controls.take("acknowledge", request)
+
+    @acknowledge.validator
+    def check_acknowledge(self, request: Acknowledge) -> None:
+        """Refuse a confirmation that does not count."""
+        self._check("acknowledge", request)
+
+    @workflow.update(name="resolve", description="Decide about the parked step")
+    def resolve(self, request: Resolve) -> Reply:
+        """Record a decision."""
+        return self.controls.take("resolve", request)
+
+    @resolve.validator
+    def check_resolve(self, request: Resolve) -> None:
+        """Refuse a decision that is not possible."""
+        self._check("resolve", request)
+
+    @workflow.signal(dynamic=True)
+    def on_signal(self, name: str, args: Sequence[RawValue]) -> None:
+        """Take any signal; a bad one is recorded and ignored."""
+        self.controls.signal(name, args)

@@ -1,0 +1,56 @@
+"""How a phase is left early. None of these is a Temporal failure: the workflow acts on them."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from slipway.states import Outcome
+    from slipway.verdicts import Kind, Reason, Signal, Verdict
+
+
+class StopRun(Exception):
+    """End before anything in production was changed."""
+
+    def __init__(self, outcome: Outcome, verdict: Verdict) -> None:
+        super().__init__(verdict.because)
+        self.outcome = outcome
+        self.verdict = verdict
+
+
+class RollBackRun(Exception):
+    """Put everything back that this run changed."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.because)
+        self.verdict = verdict
+
+
+class Interrupted(Exception):
+    """The step in flight was ended because somebody asked for it; the guard knows what for."""
+
+
+def asked(reason: Reason, because: str) -> Verdict:
+    """Return the verdict of a person's request."""
+    return Verdict(kind=Kind.ROLLBACK, signal=Signal.ROLLOUT, reason=reason, because=because)
+
+
+def reason_of(error: ActivityError) -> Reason:
+    """Return the runbook's name of a failed activity."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type in set(Reason):
+        return Reason(cause.type)
+    return Reason.STEP_OUT_OF_ATTEMPTS
+
+
+def sentence_of(error: ActivityError) -> str:
+    """Return one sentence about a failed activity, at most 1,000 characters."""
+    cause = error.cause or error
+    text = getattr(cause, "message", "") or str(cause) or type(cause).__name__
+    return f"{error.activity_type}: {text}"[:1000]
+
+
+def failed(error: ActivityError, signal: Signal = Signal.ROLLOUT) -> Verdict:
+    """Return the verdict of a failed activity."""
+    return Verdict(
+        kind=Kind.ROLLBACK, signal=signal, reason=reason_of(error), because=sentence_of(error)
+    )

@@ -1,0 +1,49 @@
+"""How activities are run, by kind of work. Protocol timeouts: never divided by `time_scale`."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+
+@dataclass(frozen=True)
+class Options:
+    """Timeouts and attempts of one kind of work."""
+
+    start_to_close: timedelta
+    heartbeat: timedelta | None
+    retry: RetryPolicy
+    schedule_to_close: timedelta | None = None
+
+    def lasting(self, seconds: float) -> "Options":
+        """Return these options with room for work that takes `seconds` by itself."""
+        return replace(self, start_to_close=self.start_to_close + timedelta(seconds=seconds))
+
+
+def _attempts(count: int, *, longest: float = 10.0) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(seconds=longest),
+        maximum_attempts=count,
+    )
+
+
+READ = Options(timedelta(seconds=60), None, _attempts(5))
+"""Reads that take seconds."""
+RECORD = Options(timedelta(seconds=20), None, _attempts(8))
+"""One small object in the bucket, or the Lease."""
+WRITE = Options(timedelta(seconds=45), None, _attempts(6))
+"""One compare-and-set write."""
+LONG = Options(timedelta(hours=12), timedelta(seconds=20), _attempts(4))
+"""Backups and other work that beats."""
+MIGRATE = Options(timedelta(minutes=5), timedelta(seconds=20), _attempts(4))
+"""The migration command; its own deadline comes on top."""
+WATCHING = Options(timedelta(seconds=60), timedelta(seconds=15), _attempts(4, longest=3.0))
+"""A slice of watching or a rollout's wait; its length comes on top."""
+UNDO = Options(
+    timedelta(minutes=10), timedelta(seconds=20), _attempts(0), timedelta(minutes=30)
+)
+"""Putting things back: tried again and again for half an hour."""
+BEST_EFFORT = Options(timedelta(seconds=15), None, _attempts(4, longest=4.0))
+"""Notices, and the record during a rollback: their failure never blocks."""
