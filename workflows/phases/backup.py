@@ -1,0 +1,53 @@
+"""2. Backup: mandatory, with or without migrations, and proved to restore."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.backups import Backups
+    from slipway.messages.backup import TakeBackup
+    from slipway.messages.record import Artefact, BackupTaken
+    from slipway.states import Phase
+
+from workflows.options import LONG
+from workflows.steps import Call, Steps
+
+
+async def back_up(steps: Steps) -> None:
+    """Take the backup that approvers will see."""
+    steps.enter(Phase.BACKUP)
+    await take_backup(steps)
+
+
+async def take_backup(steps: Steps) -> None:
+    """Take a backup, prove it, and keep it as the one this run relies on."""
+    run = steps.run
+    run.backups_taken += 1
+    tag = str(run.backups_taken)
+    backup: BackupTaken = await steps.forward(
+        "backup",
+        "Dumping, reading back, restoring into a side database, comparing, storing.",
+        lambda: Call(
+            Backups.take,
+            TakeBackup(
+                deployment=run.id,
+                database=run.plan.database,
+                backup=run.plan.backup,
+                requester=run.requester,
+                attempt_tag=tag,
+            ),
+            LONG,
+            f"backup {tag}: dump, restore, compare, store",
+        ),
+    )
+    run.backup = backup
+    proof = Artefact(
+        name="backup",
+        key=backup.key,
+        sha256=backup.sha256,
+        size=backup.size,
+        at=backup.taken_at,
+    )
+    run.tick("backup", at=backup.taken_at, by="slipway", artefacts=[proof])
+    steps.event(
+        f"Backup {backup.key}: {backup.rows} rows in {len(backup.tables)} tables, restored and equal."
+    )

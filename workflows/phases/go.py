@@ -1,0 +1,123 @@
+"""4. Go: the window opens, and everything that can age is checked again."""
+
+import asyncio
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.rollouts import Rollouts
+    from slipway.approvals import approved
+    from slipway.messages.record import Captured
+    from slipway.messages.rollout import Capture
+    from slipway.run import Wait
+    from slipway.states import Outcome, Phase, ServiceState
+    from slipway.verdicts import Kind, Reason, Signal, Verdict
+    from slipway.window import until_open
+
+from workflows.display import about
+from workflows.endings import StopRun
+from workflows.options import READ
+from workflows.phases.backup import take_backup
+from workflows.phases.preflight import prove_gates, prove_staging
+from workflows.steps import Call, Steps
+
+_RETAKES = 2
+
+
+async def go(steps: Steps) -> None:
+    """Wait for the window, then check again what can age, directly before the first change."""
+    steps.enter(Phase.GO)
+    await _wait_for_window(steps)
+    await prove_gates(steps)
+    await prove_staging(steps)
+    await _fresh_backup(steps)
+    _still_approved(steps)
+    await _capture_all(steps)
+
+
+async def _wait_for_window(steps: Steps) -> None:
+    plan = steps.run.plan
+    while plan.window is not None:
+        seconds = until_open(plan.window, workflow.now(), plan.floor)
+        if seconds <= 0:
+            return
+        steps.run.waiting_for = [
+            Wait(
+                kind="window",
+                who=["the calendar"],
+                what="the deployment window to open",
+                until=workflow.now() + about(seconds),
+                default="the run goes on",
+                command=f"slipway abort {steps.run.id} --reason WHY",
+            )
+        ]
+        steps.say("window", "Waiting for the deployment window.", seconds=seconds)
+        await steps.until(
+            lambda: steps.controls.interrupts or steps.controls.pause is not None,
+            seconds,
+            "deployment window",
+        )
+        steps.run.waiting_for = []
+        await steps.guard()
+
+
+async def _fresh_backup(steps: Steps) -> None:
+    """Take the backup again while it is too old; a database that cannot be backed up within the
+    limit stops the run instead of looping."""
+    plan = steps.run.plan
+    limit = plan.scale(plan.backup.max_age)
+    for _ in range(_RETAKES):
+        if _age(steps) <= limit:
+            return
+        steps.event("The backup is too old for a change now; taking it again.")
+        await take_backup(steps)
+    if _age(steps) > limit:
+        because = (
+            f"Taking the backup lasts longer than the plan's limit ({limit:.0f} s from snapshot "
+            "to first change). Raise backup.max_age or make the backup faster."
+        )
+        raise StopRun(Outcome.STOPPED, _verdict(Reason.BACKUP_FAILED, because))
+
+
+def _age(steps: Steps) -> float:
+    backup = steps.run.backup
+    if backup is None:
+        raise StopRun(Outcome.STOPPED, _verdict(Reason.BACKUP_FAILED, "There is no backup."))
+    return (workflow.now() - backup.taken_at).total_seconds()
+
+
+def _still_approved(steps: Steps) -> None:
+    if not approved(steps.run, workflow.now()):
+        because = "The approval is older than the plan allows; start the deployment again."
+        raise StopRun(Outcome.EXPIRED, _verdict(Reason.APPROVAL_EXPIRED, because))
+
+
+async def _capture_all(steps: Steps) -> None:
+    """Know which version of every service is serving now: the watch needs it."""
+    await steps.guard()
+    services = steps.run.plan.services
+    steps.say("capture", f"Capturing {len(services)} services as they are.")
+    await asyncio.gather(*(capture(steps, service.name) for service in services))
+
+
+async def capture(steps: Steps, name: str) -> Captured:
+    """Read a service's Deployment before any write."""
+    service = steps.run.plan.service(name)
+    captured: Captured = await steps.forward(
+        f"capture:{name}",
+        f"Capturing {name} as it is.",
+        lambda: Call(
+            Rollouts.capture,
+            Capture(workload=steps.workload(service)),
+            READ,
+            f"capture {name}",
+        ),
+    )
+    state = steps.run.service(name)
+    state.captured, state.image_before = captured, captured.image
+    state.pod_hash, state.state = captured.pod_hash, ServiceState.CAPTURED
+    return captured
+
+
+def _verdict(reason: Reason, because: str) -> Verdict:
+    return Verdict(kind=Kind.ROLLBACK, signal=Signal.ROLLOUT, reason=reason, because=because)

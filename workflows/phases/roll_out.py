@@ -1,0 +1,120 @@
+"""6. Roll out one service: capture, apply, wait, settle, verify, watch."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.checks import Checks
+    from activities.rollouts import Rollouts
+    from slipway.messages.record import Captured, RestoreService
+    from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
+    from slipway.messages.watch import Checked, CheckService
+    from slipway.plan import Service
+    from slipway.run import ServiceRun
+    from slipway.states import Choice, Phase, ServiceState
+    from slipway.verdicts import Kind, gravest
+
+from workflows.endings import RollBackRun
+from workflows.options import READ, WATCHING, WRITE
+from workflows.phases.go import capture
+from workflows.steps import Call, Steps
+from workflows.watching import watch
+
+
+async def roll_out(steps: Steps, name: str) -> None:
+    """Replace one service and judge it."""
+    if steps.run.phase is not Phase.ROLL_OUT:
+        steps.enter(Phase.ROLL_OUT)
+    service, state = steps.run.plan.service(name), steps.run.service(name)
+    captured = await capture(steps, name)
+    applied = await _apply(steps, service, captured)
+    await _wait(steps, service, state, captured, applied)
+    state.state = ServiceState.SETTLING
+    await watch(steps, f"settle:{name}", steps.lengths.settle, leave_out=name)
+    await verify_service(steps, service)
+    state.state = ServiceState.WATCHING
+    await watch(steps, f"monitor:{name}", steps.lengths.monitor, focus=name)
+    state.state = ServiceState.DEPLOYED
+    await steps.record("done", f"rollout:{name}", data={"pod_hash": state.pod_hash})
+    steps.event(f"{name} is deployed: {state.image_after}")
+
+
+async def verify_service(steps: Steps, service: Service) -> None:
+    """Check health and critical functions; what fails three times is rolled back."""
+    while True:
+        checked: Checked = await steps.forward(
+            f"verify:{service.name}",
+            f"Checking {service.name}: health and critical functions.",
+            lambda: Call(Checks.service, check_request(steps, service), SLOW, f"check {service.name}"),
+        )
+        worst = gravest(checked.verdicts)
+        if worst is None or worst.kind is Kind.PROCEED:
+            steps.run.service(service.name).verdict = worst.because if worst else ""
+            return
+        steps.run.verdict = worst
+        steps.run.service(service.name).verdict = worst.because
+        if worst.kind is Kind.ROLLBACK:
+            raise RollBackRun(worst)
+        await steps.park(f"verify:{service.name}", worst, (Choice.RETRY,))
+
+
+def check_request(steps: Steps, service: Service) -> CheckService:
+    """Return the check of one service."""
+    return CheckService(service=service, every=steps.lengths.probe, workload=steps.workload(service))
+
+
+async def _apply(steps: Steps, service: Service, captured: Captured) -> Applied:
+    run, state = steps.run, steps.run.service(service.name)
+    state.state = ServiceState.ROLLING_OUT
+
+    def make() -> Call:
+        if run.lease is None:
+            raise RuntimeError("a rollout needs the lease")
+        request = Apply(
+            workload=steps.workload(service),
+            captured=captured,
+            image=state.image_after,
+            fence=run.lease.do_fence,
+            op_id=f"{run.id}/rollout:{service.name}",
+            cause=f"slipway {run.id}: {run.release.version}",
+        )
+        return Call(Rollouts.apply, request, WRITE, f"apply {service.name}")
+
+    undo = RestoreService(
+        service=service.name,
+        namespace=run.plan.kubernetes.namespace,
+        deployment=service.workload,
+        captured=captured,
+    )
+    applied: Applied = await steps.forward(
+        f"rollout:{service.name}", f"Deploying {service.name}.", make, undo=undo
+    )
+    state.template = applied.template
+    return applied
+
+
+async def _wait(
+    steps: Steps, service: Service, state: ServiceRun, captured: Captured, applied: Applied
+) -> None:
+    deadline = steps.lengths.rollout_deadline
+    request = AwaitRollout(
+        workload=steps.workload(service),
+        template=applied.template,
+        image=state.image_after,
+        deadline=max(deadline, 30.0),  # pods need their own time, whatever the scale
+        uid=captured.uid,
+    )
+    rolled: RolledOut = await steps.forward(
+        f"wait:{service.name}",
+        f"Waiting for {service.name} to run everywhere.",
+        lambda: Call(
+            Rollouts.wait, request, WATCHING.lasting(request.deadline), f"await {service.name}"
+        ),
+    )
+    state.verdict = rolled.verdict.because
+    if rolled.verdict.kind is not Kind.PROCEED:
+        steps.run.verdict = rolled.verdict
+        raise RollBackRun(rolled.verdict)
+    state.pod_hash = rolled.pod_hash
+
+
+SLOW = READ.lasting(120)

@@ -1,0 +1,201 @@
+"""The one watch over all services, each by the version it should be running.
+
+A window is a row of slices: a workflow timer beside one heartbeating activity that reads every
+scrape and returns early on ROLLBACK.
+"""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.watch import Watch
+    from slipway.judgements.blame import Blame, blame
+    from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
+    from slipway.states import Choice, ServiceState
+    from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
+
+from workflows.display import for_length
+from workflows.endings import Interrupted, RollBackRun, sentence_of
+from workflows.options import WATCHING
+from workflows.steps import Call, Steps
+
+_REPLACED = (ServiceState.SETTLING, ServiceState.WATCHING, ServiceState.DEPLOYED)
+
+
+async def watch(
+    steps: Steps,
+    window: str,
+    length: float,
+    *,
+    focus: str | None = None,
+    leave_out: str | None = None,
+    full: bool = False,
+) -> SliceSeen | None:
+    """Watch for `length` seconds. HOLD and INCONCLUSIVE at the end park the run; ROLLBACK at any
+    moment rolls it back. `focus` is the service whose traffic must be enough to judge (all with
+    `full`); `leave_out` settles and is not judged yet. Returns the last slice's readings."""
+    while True:
+        await steps.guard()
+        begun = workflow.now()
+        seen, missed = await _window(steps, window, length, focus, leave_out, full)
+        if seen is None and steps.controls.interrupts:
+            await steps.guard()
+            continue
+        if await _accepted(steps, window, seen, missed):
+            took = (workflow.now() - begun).total_seconds()
+            steps.event(f"Watched {window} {for_length(took)}: nothing that stops the release.")
+            return seen
+
+
+async def _window(
+    steps: Steps,
+    window: str,
+    length: float,
+    focus: str | None,
+    leave_out: str | None,
+    full: bool,
+) -> tuple[SliceSeen | None, str]:
+    mark: Mark | None = None
+    seen: SliceSeen | None = None
+    missed = ""
+    left = length
+    steps.say(window, f"Watching all services {for_length(length)}.", seconds=length)
+    while left > 1e-6:
+        if steps.controls.interrupts or steps.controls.pause is not None:
+            await steps.guard()
+        stretch = min(steps.lengths.slice, left)
+        left -= stretch
+        request = _request(steps, window, mark, stretch, length, focus, leave_out, full)
+        request = request.model_copy(update={"last": left <= 1e-6})
+        try:
+            seen = await _slice(steps, request)
+        except Interrupted:
+            return None, ""
+        except ActivityError as error:
+            missed = sentence_of(error)
+            continue
+        mark = seen.mark
+        await _act(steps, window, seen)
+    return seen, missed
+
+
+async def _slice(steps: Steps, request: WatchSlice) -> SliceSeen:
+    call = Call(
+        Watch.slice,
+        request,
+        WATCHING.lasting(request.length),
+        f"{request.window}: watch {for_length(request.length)}",
+    )
+    reading = asyncio.create_task(steps.interruptible(call))
+    try:
+        await steps.until(
+            lambda: (reading.done() and _early(reading)) or steps.controls.interrupts,
+            request.length,
+            f"{request.window} {for_length(request.length)}",
+        )
+        return await reading
+    except asyncio.CancelledError:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        raise
+
+
+def _early(reading: "asyncio.Task[SliceSeen]") -> bool:
+    if reading.cancelled() or reading.exception() is not None:
+        return reading.cancelled() or isinstance(reading.exception(), Interrupted)
+    worst = gravest(reading.result().verdicts)
+    return worst is not None and worst.kind is Kind.ROLLBACK
+
+
+async def _act(steps: Steps, window: str, seen: SliceSeen) -> None:
+    """Roll back at once on ROLLBACK; where the cause may be shared, ask for a moment first."""
+    for verdict in seen.verdicts:
+        if verdict.service:
+            steps.run.service(verdict.service).verdict = verdict.because
+    worst = gravest(seen.verdicts)
+    if worst is None or worst.kind is not Kind.ROLLBACK:
+        return
+    steps.run.verdict = worst
+    steps.event(f"{worst.kind.value} in {window}: {worst.because}")
+    if blame(steps.run, seen.verdicts) is Blame.SHARED:
+        shared = worst.model_copy(
+            update={"because": f"The cause may lie outside this release. {worst.because}"}
+        )
+        deadline = steps.lengths.shared_cause_deadline
+        await steps.park(window, shared, (Choice.RETRY,), deadline=deadline)
+        return
+    raise RollBackRun(worst)
+
+
+async def _accepted(steps: Steps, window: str, seen: SliceSeen | None, missed: str) -> bool:
+    """Whether the window lets the release go on; False: watch again."""
+    worst = gravest(seen.verdicts) if seen is not None else None
+    if missed and (seen is None or worst is None):
+        worst = Verdict(
+            kind=Kind.INCONCLUSIVE,
+            signal=Signal.TRAFFIC,
+            reason=Reason.NOTHING_TO_READ,
+            because=f"Part of the window could not be watched: {missed}",
+        )
+    if worst is None or worst.kind is Kind.PROCEED:
+        return True
+    if worst.kind is Kind.ROLLBACK:
+        return False
+    steps.run.verdict = worst
+    steps.event(f"{worst.kind.value} in {window}: {worst.because}")
+    choice = await steps.park(window, worst, _choices(worst))
+    if choice is not Choice.SKIP:
+        return False
+    if worst.service:
+        steps.run.service(worst.service).notes.append(f"accepted by a person: {worst.because}")
+    return True
+
+
+def _choices(worst: Verdict) -> tuple[Choice, ...]:
+    """A named person may accept a HOLD or too little traffic, never a missing measurement."""
+    if worst.kind is Kind.HOLD or worst.reason is Reason.TOO_LITTLE_TRAFFIC:
+        return (Choice.RETRY, Choice.SKIP)
+    return (Choice.RETRY,)
+
+
+def _request(
+    steps: Steps,
+    window: str,
+    mark: Mark | None,
+    stretch: float,
+    length: float,
+    focus: str | None,
+    leave_out: str | None,
+    full: bool,
+) -> WatchSlice:
+    plan, run = steps.run.plan, steps.run
+    return WatchSlice(
+        window=window,
+        watched=[
+            Watched(
+                service=service,
+                workload=steps.workload(service),
+                pod_hash=run.service(service.name).pod_hash,
+                replaced=run.service(service.name).state in _REPLACED,
+                focus=full or service.name == focus,
+            )
+            for service in plan.services
+            if service.name != leave_out
+        ],
+        metrics=plan.metrics,
+        limits=plan.limits,
+        logs=plan.logs,
+        baseline=steps.lengths.baseline,
+        probe_every=steps.lengths.probe,
+        length=stretch,
+        window_length=length,
+        last=False,
+        mark=mark,
+        corruption=plan.corruption,
+        probe_url=plan.database.probe_url,
+        full=full,
+    )
+
+
