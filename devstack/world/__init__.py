@@ -1,0 +1,1 @@
+"""The simulated TEEI world: databases, deployments, services, traffic, faults and releases."""

@@ -1,0 +1,1 @@
+"""The TEEI databases: roles, schema by real migrations, generated data, one copy per environment."""

@@ -1,0 +1,86 @@
+"""One template database per kind and size: migrated by the real command, filled, then copied."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from devstack.world import drizzle
+from devstack.world.database import access
+
+if TYPE_CHECKING:
+    from devstack.stack import Stack
+
+PRODUCTION, STAGING = "production", "staging"
+DEFAULT_MB = 50
+_SEED = Path(__file__).with_name("seed.sql")
+_ROWS_PER_MB = 330
+"""Users per megabyte of database, with all that hangs on them (measured)."""
+
+
+def megabytes() -> int:
+    """Return the size of a production database from DEVSTACK_DB_MB. Raises ValueError."""
+    text = os.environ.get("DEVSTACK_DB_MB", str(DEFAULT_MB))
+    if not text.isdigit() or not 10 <= int(text) <= 100_000:
+        raise ValueError(f"DEVSTACK_DB_MB={text!r}: give megabytes between 10 and 100000")
+    return int(text)
+
+
+def ensure_template(stack: "Stack", kind: str, size_mb: int) -> str:
+    """Return the name of the template of that kind and size, made if it is not there."""
+    name = f"teei_template_{kind}_{size_mb}"
+    with access.taking_turns(stack) as connection:
+        access.ensure_roles(stack, connection)
+        if access.exists(connection, name):
+            return name
+        scratch = f"{name}_building"
+        drop(connection, scratch)
+        create(connection, scratch)
+        try:
+            drizzle.migrate(stack, drizzle.shared_workspace(stack), scratch)
+            _fill(stack, scratch, kind, size_mb)
+        except BaseException:
+            drop(connection, scratch)
+            raise
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
+                sql.Identifier(scratch), sql.Identifier(name)
+            )
+        )
+    return name
+
+
+def create(connection: psycopg.Connection, database: str, template: str = "template0") -> None:
+    """Create a database owned by the owner role, open to nobody else yet."""
+    connection.execute(
+        sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+            sql.Identifier(database), sql.Identifier(access.OWNER), sql.Identifier(template)
+        )
+    )
+    connection.execute(
+        sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database))
+    )
+
+
+def drop(connection: psycopg.Connection, database: str) -> None:
+    """Drop a database with whoever is connected; nothing happens when there is none."""
+    connection.execute(
+        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+    )
+
+
+def _fill(stack: "Stack", database: str, kind: str, size_mb: int) -> None:
+    users = size_mb * _ROWS_PER_MB if kind == PRODUCTION else max(size_mb * _ROWS_PER_MB // 10, 900)
+    numbers = {
+        "users": users,
+        "events": users * 4,
+        "sessions": users,
+        "production": int(kind == PRODUCTION),
+    }
+    names = "|".join(numbers)
+    text = re.sub(rf":({names})\b", lambda found: str(numbers[found.group(1)]), _SEED.read_text())
+    with access.superuser(stack, database, acting_as=access.OWNER) as connection:
+        connection.execute(cast("LiteralString", text))
