@@ -1,0 +1,81 @@
+"""`python -m devstack`: the local stack's command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from devstack import build, up
+from devstack.errors import StackError
+from devstack.stack import Stack
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it did what it says, 1 with one clear text otherwise."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; `python -m devstack up` goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="devstack", description="Real servers on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("up", _up, "start what does not run yet"),
+        ("down", _down, "stop all servers"),
+        ("status", _status, "list the servers"),
+        ("build", _build, "find or build all programs"),
+        ("check", _check, "ask each server whether it serves; starts nothing"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        if name == "down":
+            sub.add_argument("--all", action="store_true", help="delete the data as well")
+    return parser
+
+
+def _up(_: argparse.Namespace) -> int:
+    stack = up.up()
+    print(f"Temporal UI  {stack.temporal_ui_url}\nPrometheus   {stack.prometheus_url}")
+    print(f"source {stack.run_dir}/env    # addresses and credentials for your shell")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    up.down(everything=options.all)
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    states = up.status()
+    for name, pid in states.items():
+        print(f"{name:28} {pid if pid is not None else 'dead'}")
+    if not states:
+        print("no local stack: `make stack` starts one")
+    return 0 if states and all(states.values()) else 1
+
+
+def _build(_: argparse.Namespace) -> int:
+    for name, path in build.ensure().items():
+        print(f"{name:28} {path}")
+    return 0
+
+
+def _check(_: argparse.Namespace) -> int:
+    troubles = up.check(Stack.load())
+    for trouble in troubles:
+        print(trouble)
+    print("all servers serve" if not troubles else f"{len(troubles)} do not serve")
+    return 1 if troubles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

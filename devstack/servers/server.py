@@ -1,0 +1,60 @@
+"""What a server is to the stack, and how one is brought up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+
+from devstack.errors import StackError
+from devstack.process import Processes, Spec
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Server:
+    """One program of the stack.
+
+    `prepare` writes its files and says how to start it; `missing` returns None once it serves,
+    else what is still missing; `set_up` runs after every start and must be idempotent.
+    """
+
+    name: str
+    port: int
+    prepare: Callable[[], Spec]
+    missing: Callable[[], str | None]
+    set_up: Callable[[], None] = _nothing
+    seconds: float = 60.0
+
+
+def bring_up(server: Server, processes: Processes, wait_port: Callable[[int], None]) -> bool:
+    """Have the server running and set up; True when it had to be started.
+
+    A live process that does not serve within the deadline is replaced once.
+    """
+    started = False
+    if processes.pid(server.name) is not None:
+        try:
+            processes.wait_ready(server.name, server.missing, server.seconds / 2)
+        except StackError:
+            processes.stop(server.name)
+    if processes.pid(server.name) is None:
+        wait_port(server.port)
+        processes.start(server.prepare())
+        started = True
+        processes.wait_ready(server.name, server.missing, server.seconds)
+    server.set_up()
+    return started
+
+
+def http_missing(url: str, *, accept: frozenset[int] = frozenset({200})) -> str | None:
+    """None when `url` answers with an accepted status, else what it did instead."""
+    try:
+        status = httpx.get(url, timeout=2, trust_env=False).status_code
+    except httpx.HTTPError as error:
+        return f"{url}: {type(error).__name__}"
+    return None if status in accept else f"{url} answers {status}"

@@ -1,0 +1,13 @@
+"""Which version of each real server the local stack runs. One place to bump them."""
+
+GO_MINIMUM = (1, 26)
+
+TEMPORAL = "1.32.0"
+TEMPORAL_UI = "2.54.1"
+VERSITYGW = "1.7.0"
+KWOK = "0.8.0"
+ETCD = "3.6.14"
+PROMETHEUS = "3.14.0"
+PROMETHEUS_MODULE = "0.314.0"
+KUBERNETES = "1.36.3"
+POSTGRES = "18"
