@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from slipway.base import Document, Length, Line, Name
+from slipway.base import Document, Length, Line, Name, Reference
 
 Path = Annotated[str, StringConstraints(pattern=r"^/[^\s]*$", max_length=500)]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)*$", max_length=200)]
@@ -66,6 +66,8 @@ class Flow(Document):
 
     name: Line
     service: Name | None = None
+    secrets: dict[Variable, Reference] = {}
+    """Values that `{name}` stands for and that only the worker may know."""
     steps: list[Step] = Field(min_length=1, max_length=20)
 
     @model_validator(mode="after")
