@@ -1,0 +1,185 @@
+"""Child processes that end when they must: own session, bounded output, no secret in a message."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from slipway.errors import SlipwayError
+
+T = TypeVar("T")
+
+TAIL = 16_384
+"""Bytes kept of what a child wrote."""
+GRACE = 3.0
+"""Seconds between SIGTERM and SIGKILL."""
+_PASSWORD_IN_URL = re.compile(r"(\w+://[^\s:/@]*:)[^\s@]*@")
+
+
+class DeadlinePassed(SlipwayError):
+    """A child that did not end in time and was killed."""
+
+    final = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A child that has ended: its exit code and the last of what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def words(self) -> str:
+        """The last lines of its complaints on one line, for a message."""
+        text = self.stderr.strip() or self.stdout.strip()
+        return " ".join(text.split())[-600:]
+
+
+async def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdout: int | None = None,
+    pass_fds: Sequence[int] = (),
+    secrets: Sequence[str] = (),
+    deadline: float | None = None,
+    keep: int = TAIL,
+) -> Finished:
+    """Run a command to its end and return what it left. A non-zero exit code is no error here.
+
+    `stdout`: a file descriptor that takes the output instead of it being kept. `keep`: bytes kept.
+    `secrets` never appear in the result. When the caller is cancelled, or after `deadline`
+    seconds, the child's whole group is ended before this returns.
+    Raises SlipwayError when the program is missing, DeadlinePassed at the deadline.
+    """
+    child = await _start(command, env, cwd, stdout, pass_fds)
+    try:
+        async with asyncio.timeout(deadline):
+            out, err, code = await asyncio.gather(
+                _tail(child.stdout, keep), _tail(child.stderr, TAIL), child.wait()
+            )
+    except TimeoutError:
+        await uninterrupted(_end(child))
+        raise DeadlinePassed(
+            f"{Path(command[0]).name} did not end within {deadline:.0f} s and was killed.",
+            "Look at what it waited for, then retry.",
+        ) from None
+    except BaseException:
+        await uninterrupted(_end(child))
+        raise
+    return Finished(code, redact(out, secrets), redact(err, secrets))
+
+
+async def _start(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    stdout: int | None,
+    pass_fds: Sequence[int],
+) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            env=dict(env),
+            cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
+            stderr=asyncio.subprocess.PIPE,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise SlipwayError(
+            f"The program {command[0]} cannot be started: {error.strerror}.",
+            "Install it where the worker runs, or add its folder to PATH.",
+        ) from None
+
+
+async def _tail(stream: asyncio.StreamReader | None, keep: int) -> str:
+    kept = bytearray()
+    while stream is not None and (chunk := await stream.read(65_536)):
+        kept += chunk
+        del kept[:-keep]
+    return kept.decode(errors="replace")
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """End the child's group: SIGTERM, a grace time, SIGKILL (which also ends a stopped one)."""
+    _signal_group(child.pid, signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            await child.wait()
+    _signal_group(child.pid, signal.SIGKILL)
+    await child.wait()
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work to end even when cancelled meanwhile; the cancellation is raised afterwards.
+
+    For cleaning up: half a cleanup is worse than a late one. The work must be bounded itself.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+        except BaseException:  # noqa: S110 - told below, by result()
+            pass
+    if cancelled is not None and task.exception() is None:
+        raise cancelled
+    return task.result()
+
+
+async def together(*works: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Run works side by side and return their results. The first failure, and a cancellation,
+    ends the others before it is raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_stoppable_thread(work: Callable[[threading.Event], T]) -> T:
+    """Run blocking work in a thread. It is given an event to look at between two pieces: set when
+    the caller was cancelled. Only when the work has ended is the cancellation raised."""
+    stop = threading.Event()
+    task = asyncio.create_task(asyncio.to_thread(work, stop))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+class Stopped(Exception):
+    """Raised inside a stoppable thread when it was told to stop; nobody waits for it."""
+
+
+def redact(text: str, secrets: Sequence[str] = ()) -> str:
+    """Return text without the given secrets and without passwords in addresses."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return _PASSWORD_IN_URL.sub(r"\1***@", text)
