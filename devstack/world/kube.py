@@ -21,17 +21,18 @@ def settings(stack: "Stack") -> dict[str, Any]:
     """Return the arguments of an httpx client that speaks to the API server as its admin."""
     config = yaml.safe_load(Path(stack.kube_admin_kubeconfig).read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    context = ssl.create_default_context(**_authority(cluster))
+    context = _trusting(cluster)
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
     if "client-certificate" in user:
         context.load_cert_chain(user["client-certificate"], user["client-key"])
     return {"base_url": cluster["server"], "verify": context, "headers": headers, "timeout": 15.0}
 
 
-def _authority(cluster: dict[str, str]) -> dict[str, str]:
+def _trusting(cluster: dict[str, str]) -> ssl.SSLContext:
     if "certificate-authority-data" in cluster:
-        return {"cadata": base64.b64decode(cluster["certificate-authority-data"]).decode()}
-    return {"cafile": cluster["certificate-authority"]}
+        text = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        return ssl.create_default_context(cadata=text)
+    return ssl.create_default_context(cafile=cluster["certificate-authority"])
 
 
 class Kube:

@@ -1,1 +1,1 @@
-"""The TEEI databases: roles, schema by real migrations, generated data, one copy per environment."""
+"""The TEEI databases: roles, migrated schema, generated data, a copy per environment."""

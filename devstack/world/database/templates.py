@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, LiteralString, cast
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
@@ -83,4 +83,4 @@ def _fill(stack: "Stack", database: str, kind: str, size_mb: int) -> None:
     names = "|".join(numbers)
     text = re.sub(rf":({names})\b", lambda found: str(numbers[found.group(1)]), _SEED.read_text())
     with access.superuser(stack, database, acting_as=access.OWNER) as connection:
-        connection.execute(cast("LiteralString", text))
+        connection.execute(text)

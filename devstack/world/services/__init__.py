@@ -1,0 +1,1 @@
+"""The process that gives the pods of all environments a life: answers, traffic, logs, metrics."""
