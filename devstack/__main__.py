@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from devstack import build, up
 from devstack.errors import StackError
-from devstack.stack import Stack
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +69,7 @@ def _build(_: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    troubles = up.check(Stack.load())
+    troubles = up.check()
     for trouble in troubles:
         print(trouble)
     print("all servers serve" if not troubles else f"{len(troubles)} do not serve")

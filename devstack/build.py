@@ -181,9 +181,7 @@ def build_commands(product: Product, out: Path) -> list[tuple[list[str], Path, d
     return commands
 
 
-def _run(
-    argv: list[str], cwd: Path, environment: Mapping[str, str], log: Path, title: str
-) -> None:
+def _run(argv: list[str], cwd: Path, environment: Mapping[str, str], log: Path, title: str) -> None:
     with log.open("ab") as output:
         child = subprocess.Popen(
             argv,

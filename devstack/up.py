@@ -6,8 +6,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from devstack import build, ports, world_link
@@ -94,6 +94,18 @@ def status(root: Path | None = None) -> dict[str, int | None]:
         return {}
     processes = Processes(root)
     return {name: processes.pid(name) for name in processes.names()}
+
+
+def check(root: Path | None = None) -> list[str]:
+    """What does not serve, a sentence each; asks every server, starts nothing."""
+    root = root or default_root()
+    if not (root / "layout.json").exists():
+        return ["no local stack: `make stack` starts one"]
+    layout = Layout.open(root, running=True)
+    programs = build.ensure()
+    servers = [s for lane in lanes(layout, programs) for group in lane for s in group]
+    answers = [(server.name, server.missing()) for server in servers]
+    return [f"{name}: {missing}" for name, missing in answers if missing is not None]
 
 
 def lanes(layout: Layout, programs: dict[str, Path]) -> list[list[list[Server]]]:

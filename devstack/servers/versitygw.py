@@ -82,6 +82,9 @@ def _create_bucket(layout: Layout) -> None:
     try:
         s3.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+        if error.response["Error"]["Code"] not in {
+            "BucketAlreadyOwnedByYou",
+            "BucketAlreadyExists",
+        }:
             raise
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
