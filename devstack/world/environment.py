@@ -143,7 +143,7 @@ def wait_until_served(stack: "Stack", made: Environment, *, deadline: float = 12
     """
     cluster.wait_ready(stack, [made.namespace, made.staging_namespace], deadline=deadline)
     until = time.monotonic() + deadline
-    with httpx.Client(timeout=3.0) as client:
+    with httpx.Client(timeout=3.0, trust_env=False) as client:
         for stage, listeners in made.ports.items():
             for service in listeners:
                 address = made.url(service, stage)

@@ -25,7 +25,13 @@ def settings(stack: "Stack") -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
     if "client-certificate" in user:
         context.load_cert_chain(user["client-certificate"], user["client-key"])
-    return {"base_url": cluster["server"], "verify": context, "headers": headers, "timeout": 15.0}
+    return {
+        "base_url": cluster["server"],
+        "verify": context,
+        "headers": headers,
+        "timeout": 15.0,
+        "trust_env": False,  # no proxy between this machine and itself
+    }
 
 
 def _trusting(cluster: dict[str, str]) -> ssl.SSLContext:

@@ -1,0 +1,49 @@
+"""Reads `devstack/expectations.yaml`: how a run with a fault may end."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from devstack.world import layout
+from devstack.world.catalog import BY_NAME
+from devstack.world.faults import fault_of
+
+FILE = layout.PACKAGE / "expectations.yaml"
+
+
+@dataclass(frozen=True)
+class End:
+    """One way a run may end."""
+
+    outcome: str
+    exit_code: int
+    reasons: tuple[str, ...]
+    within: float
+    """Seconds before they are divided by `time_scale`."""
+
+
+def ends(service: str, fault: str) -> list[End]:
+    """Return how a release may end whose `service` has `fault`.
+
+    A fault of the release itself is asked for as its two parts: `("migration", "fails")`. Raises
+    ValueError when the service cannot have the fault, or nothing is expected.
+    """
+    document = yaml.safe_load(FILE.read_text())
+    whole = document["release"].get(f"{service}:{fault}")
+    if whole is not None:
+        return [_end(document, one) for one in whole["any"]]
+    if service not in BY_NAME:
+        raise ValueError(f"no service {service!r}; there are {', '.join(BY_NAME)}")
+    if not fault_of(fault).applies_to(service):
+        raise ValueError(f"{service} cannot have the fault {fault}")
+    rows = document["services"].get(fault, {}).get(BY_NAME[service].traffic.value)
+    if not rows:
+        raise ValueError(f"expectations.yaml says nothing about {service}:{fault}")
+    return [_end(document, one) for one in rows]
+
+
+def _end(document: dict[str, Any], row: dict[str, Any]) -> End:
+    given = row["end"]
+    end = document["ends"][given] if isinstance(given, str) else given
+    return End(end["outcome"], end["exit_code"], tuple(row["reasons"]), float(row["within"]))
