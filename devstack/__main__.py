@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from devstack import build, up
+from devstack import build, testing, up
 from devstack.errors import StackError
 
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(_: argparse.Namespace) -> int:
+    testing.adopt()
     stack = up.up()
     print(f"Temporal UI  {stack.temporal_ui_url}\nPrometheus   {stack.prometheus_url}")
     print(f"source {stack.run_dir}/env    # addresses and credentials for your shell")

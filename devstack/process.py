@@ -21,6 +21,7 @@ from pathlib import Path
 from devstack.errors import StackError, tail
 
 POLL_SECONDS = 0.05
+LOG_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Processes:
 
     def start(self, spec: Spec) -> int:
         """Start the program and record it; returns its process id."""
+        _rotate(self.log_path(spec.name))
         with self.log_path(spec.name).open("ab") as log:
             log.write(f"--- start {spec.argv[0]}\n".encode())
             log.flush()
@@ -131,6 +133,12 @@ class Processes:
             return Remains(**json.loads(self._file(name).read_text()))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def _rotate(log: Path) -> None:
+    """Keep one old log beside the new one, so that logs never fill a disk over many starts."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(".log.old"))
 
 
 def start_time(pid: int) -> str | None:

@@ -67,5 +67,9 @@ class Stack:
             "AWS_SECRET_ACCESS_KEY": self.s3_secret_key,
             "AWS_ENDPOINT_URL_S3": self.s3_endpoint,
             "AWS_REGION": "us-east-1",
-            "PATH": os.pathsep.join([self.pg_bin, str(Path(self.kubectl).parent)]),
+            "PATH": os.pathsep.join(self._program_folders()),
         }
+
+    def _program_folders(self) -> list[str]:
+        pnpm = Path(self.run_dir) / "node" / "node_modules" / ".bin"
+        return [self.pg_bin, str(Path(self.kubectl).parent), str(pnpm)]

@@ -27,6 +27,7 @@ from devstack.servers.server import Server, bring_up
 from devstack.stack import Stack
 
 PORT_SECONDS = 30.0
+QUICK_SECONDS = 2.0
 # The demo and the tests compress time, so they scrape each second; uncompressed, 5 s is meant.
 SCRAPE_SECONDS = 1
 STOP_ORDER = (
@@ -43,8 +44,11 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def up(root: Path | None = None, *, tell: Say = say) -> Stack:
-    """Start what does not run yet and return the stack. Idempotent; two at once take turns."""
+def up(root: Path | None = None, *, demo: bool = True, tell: Say = say) -> Stack:
+    """Start what does not run yet and return the stack. Idempotent; two at once take turns.
+
+    With `demo` the environment of that name exists and serves afterwards.
+    """
     root = root or default_root()
     root.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(root, tell):
@@ -58,7 +62,10 @@ def up(root: Path | None = None, *, tell: Say = say) -> Stack:
         stack = describe(layout, programs)
         stack.save()
         _write_env(root, stack)
-        world_link.start(stack, layout, bringer.one)
+        if world_link.exists():
+            bringer.one(world_link.server(stack, layout))
+        if demo:
+            _create_demo(stack, tell)
         if bringer.started:
             seconds = time.monotonic() - started
             tell(f"local stack: {bringer.started} started, ready in {seconds:.1f} s")
@@ -215,6 +222,14 @@ def _write_env(root: Path, stack: Stack) -> None:
         text = f'"{value}{os.pathsep}$PATH"' if name == "PATH" else f"'{value}'"
         lines.append(f"export {name}={text}")
     write_private(root / "env", "\n".join(lines) + "\n")
+
+
+def _create_demo(stack: Stack, tell: Say) -> None:
+    began = time.monotonic()
+    world_link.create_demo(stack)
+    seconds = time.monotonic() - began
+    if seconds > QUICK_SECONDS:
+        tell(f"  environment demo: ready in {seconds:.1f} s")
 
 
 def _delete(root: Path) -> None:

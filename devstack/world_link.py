@@ -5,6 +5,7 @@ Imported late, so that the servers alone can be brought up by code that needs no
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -19,16 +20,24 @@ from devstack.stack import FILE, Stack
 NAME = "world"
 
 
+def exists() -> bool:
+    """Whether this checkout has the world (the servers work without it)."""
+    return importlib.util.find_spec("devstack.world") is not None
+
+
 def history_writer() -> Callable[[Path], None] | None:
-    """Writes the metrics of the days before; None where there is no world."""
-    return None
+    """Writes the metrics of the hours before the start; None where there is no world."""
+    if not exists():
+        return None
+    history = importlib.import_module("devstack.world.history")
+    writer: Callable[[Path], None] = history.write_pool
+    return writer
 
 
-def start(stack: Stack, layout: Layout, bring_up: Callable[[Server], None]) -> None:
-    """Start the TEEI services; nothing where there is no world."""
-    if importlib.util.find_spec("devstack.world.services") is None:
-        return
-    bring_up(server(stack, layout))
+def create_demo(stack: Stack) -> None:
+    """Have the environment `demo`, complete and serving."""
+    if exists():
+        importlib.import_module("devstack.world.environment").create(stack, "demo")
 
 
 def server(stack: Stack, layout: Layout) -> Server:

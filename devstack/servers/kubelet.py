@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from devstack import ports
 from devstack.errors import StackError
 from devstack.layout import HOST, Layout
 from devstack.process import Spec
@@ -33,6 +34,7 @@ def server(layout: Layout, program: Path) -> Server:
         str(program),
         f"--kubeconfig={folder / 'control-plane.kubeconfig'}",
         "--manage-all-nodes=true",
+        "--v=WARN",
         "--node-lease-duration-seconds=40",
         f"--enable-crds={','.join(KINDS)}",
         "--cidr=10.64.0.1/16",
@@ -89,7 +91,9 @@ def pod_logs(namespace: str, pod: str, file: Path, *, uid: str = "") -> dict[str
 
 
 def _missing(layout: Layout) -> str | None:
-    """Ready when kwok has made every node ready and has renewed each node's lease."""
+    """Ready when kwok answers and every node is ready (also still, from an earlier run)."""
+    if not ports.answers(layout.ports[NAME]):
+        return "its kubelet endpoint does not answer"
     try:
         with KubeApi(layout) as api:
             for name in NODES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from devstack.servers.server import Server, http_missing
 
 NAME = "prometheus"
 DISCOVERY_PATH = "/sd"
+GAP_SECONDS = 120.0
 HistoryWriter = Callable[[Path], None]
 
 
@@ -59,7 +61,7 @@ def _prepare(
     layout: Layout, programs: dict[str, Path], write_history: HistoryWriter | None, interval: int
 ) -> Spec:
     data = layout.root / "data" / NAME
-    if write_history is not None and not data.exists():
+    if write_history is not None and not _is_recent(data):
         backfill(programs["promtool"], data, write_history)
     data.mkdir(parents=True, exist_ok=True)
     file = layout.config(NAME) / "prometheus.yml"
@@ -77,6 +79,15 @@ def _prepare(
     )
 
 
+def _is_recent(data: Path) -> bool:
+    """Whether the samples there reach up to now, but for a short stop.
+
+    Older ones would leave a gap just where baselines look: then history is written anew.
+    """
+    written = [file.stat().st_mtime for file in (data / "wal").glob("*") if file.is_file()]
+    return time.time() - max(written, default=0) < GAP_SECONDS
+
+
 def backfill(promtool: Path, data: Path, write_history: HistoryWriter) -> None:
     """Turn an OpenMetrics file into blocks; the data folder appears only when complete."""
     scratch = data.with_name(f"{data.name}.new")
@@ -91,4 +102,5 @@ def backfill(promtool: Path, data: Path, write_history: HistoryWriter) -> None:
     if done.returncode != 0:
         raise StackError(f"promtool cannot write the history back: {done.stderr.strip()[-800:]}")
     source.unlink()
+    shutil.rmtree(data, ignore_errors=True)
     scratch.rename(data)
