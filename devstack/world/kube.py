@@ -18,8 +18,8 @@ _APPLY = "application/apply-patch+yaml"
 
 
 def settings(stack: "Stack") -> dict[str, Any]:
-    """Return the arguments of an httpx client that speaks to the API server as its admin."""
-    config = yaml.safe_load(Path(stack.kube_admin_kubeconfig).read_text())
+    """Return the arguments of an httpx client that speaks as the user `world`."""
+    config = yaml.safe_load(Path(stack.kube_world_kubeconfig).read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     context = _trusting(cluster)
     headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}

@@ -74,7 +74,7 @@ SELECT n * 10, (ARRAY['contact-data', 'harassment', 'self-harm'])[1 + n % 3], 1 
 FROM generate_series(1, :users / 30) AS n;
 
 INSERT INTO impact_metrics (organisation_id, measured_on, dimension, value, sample)
-SELECT o, d::date, k, round((hashint4(o * 31 + extract(doy FROM d)::int) % 10000)::numeric / 7, 4), 1 + o % 40
+SELECT o, d::date, k, round((hashint4(o * 31 + extract(doy FROM d)::int + ascii(k)) % 10000)::numeric / 7, 4), 1 + o % 40
 FROM generate_series(1, 200) AS o,
      generate_series(timestamptz '2025-06-01 00:00+00', '2026-06-01 00:00+00', interval '10 days') AS d,
      unnest(ARRAY['belonging', 'job_readiness', 'language']) AS k;

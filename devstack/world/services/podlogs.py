@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 
 class PodLog:
@@ -24,17 +23,3 @@ class PodLog:
     def close(self) -> None:
         """Close the file; it stays for later readers."""
         self._file.close()
-
-
-def logs_object(namespace: str, pod: str, uid: str, path: Path) -> dict[str, Any]:
-    """Return the kwok object that serves the file as the pod's log, and ends with the pod."""
-    return {
-        "apiVersion": "kwok.x-k8s.io/v1alpha1",
-        "kind": "Logs",
-        "metadata": {
-            "name": pod,
-            "namespace": namespace,
-            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}],
-        },
-        "spec": {"logs": [{"containers": ["app"], "logsFile": str(path)}]},
-    }

@@ -9,6 +9,7 @@ import httpx
 import psycopg
 
 from devstack.errors import StackError
+from devstack.servers.kubelet import pod_logs
 from devstack.world import kube, layout
 from devstack.world.catalog import BY_NAME
 from devstack.world.database import access
@@ -16,7 +17,7 @@ from devstack.world.environment import FILE, PRODUCTION, STAGING, Environment
 from devstack.world.faults import Fault
 from devstack.world.images import fault_in
 from devstack.world.services.http import HttpError, Request, Response
-from devstack.world.services.podlogs import PodLog, logs_object
+from devstack.world.services.podlogs import PodLog
 from devstack.world.services.pods import Pod, follow, image_of
 from devstack.world.services.pool import Pool
 from devstack.world.services.stage import Stage
@@ -184,7 +185,7 @@ class World:
         """Tell kwok where each new pod's log is."""
         while True:
             namespace, pod = await self._logs.get()
-            body = logs_object(namespace, pod.name, pod.uid, pod.log.path)
+            body = pod_logs(namespace, pod.name, pod.log.path, uid=pod.uid)
             path = f"/apis/kwok.x-k8s.io/v1alpha1/namespaces/{namespace}/logs"
             try:
                 answer = await self._kube.post(path, json=body)
