@@ -6,7 +6,7 @@ from typing import Any
 from slipway.base import Message
 from slipway.messages.controls import Reply
 from slipway.messages.record import Artefact
-from slipway.run import Event, Run, Wait
+from slipway.run import Approval, Confirmation, Event, Run, Wait
 from slipway.states import (
     AbortState,
     ItemState,
@@ -102,6 +102,8 @@ class StatusDocument(Message):
     lost_writes: dict[str, int] | None = None
     """Rows lost by a database rollback, table by table; null when nothing was restored."""
     checklist: list[ChecklistLine]
+    approvals: list[Approval] = []
+    confirmations: list[Confirmation] = []
     undo: list[UndoStatus]
     timeline: list[Event]
     replies: list[Reply] = []
@@ -137,6 +139,8 @@ def status_of(run: Run) -> StatusDocument:
         ],
         lost_writes=_lost(run),
         checklist=_checklist(run),
+        approvals=run.approvals,
+        confirmations=run.confirmations,
         undo=[UndoStatus(step=one.step, state=one.state, because=one.because) for one in run.undo],
         timeline=run.timeline,
         replies=run.replies[-20:],
