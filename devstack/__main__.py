@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         if name == "down":
             sub.add_argument("--all", action="store_true", help="delete the data as well")
+        if name == "build":
+            sub.add_argument("--quiet", action="store_true", help="do not list the programs")
     return parser
 
 
@@ -63,8 +65,12 @@ def _status(_: argparse.Namespace) -> int:
     return 0 if states and all(states.values()) else 1
 
 
-def _build(_: argparse.Namespace) -> int:
-    for name, path in build.ensure().items():
+def _build(options: argparse.Namespace) -> int:
+    programs = build.ensure()
+    if options.quiet:
+        print(f"{len(programs)} programs of the local stack are there")
+        return 0
+    for name, path in programs.items():
         print(f"{name:28} {path}")
     return 0
 

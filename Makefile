@@ -1,0 +1,65 @@
+# Everything a newcomer needs. `make` alone lists the targets.
+PY ?= python3
+UV_VERSION := 0.13.9
+TOOLS := .venv-tools
+UV := $(TOOLS)/bin/uv
+BIN := .venv/bin
+STAMP := .venv/.slipway-installed
+PYTEST_ARGS ?=
+FAULT ?=
+KILL ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build stack down demo check test bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install the locked dependencies into .venv
+
+$(UV):
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed: make PY=/path/to/python3.11"; exit 1; }
+	@$(PY) -m pip --version >/dev/null || \
+		{ echo "error: pip is needed for $(PY): install it (Debian: python3-pip)"; exit 1; }
+	PIP_ROOT_USER_ACTION=ignore $(PY) -m pip install --quiet --disable-pip-version-check --upgrade \
+		--target $(TOOLS) uv==$(UV_VERSION)
+
+# The editable install makes .venv/bin/slipway; its build backend is in the lock as well.
+$(STAMP): requirements.lock pyproject.toml | $(UV)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PY))" .venv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+	@touch $@
+
+build: setup ## find or build the real servers (about 17 minutes the first time)
+	@$(BIN)/python -m devstack build --quiet
+
+stack: setup ## start the local stack and leave it up
+	@$(BIN)/python -m devstack up
+
+down: setup ## stop the local stack, keep its data
+	@$(BIN)/python -m devstack down
+
+demo: setup ## carry the example release to production; FAULT=service:fault makes it fail
+	@$(BIN)/python -m devstack.demo $(if $(FAULT),--fault $(FAULT)) $(if $(KILL),--kill $(KILL))
+
+check: setup ## format, lint, types, import contracts, unit tests: about a minute, no server
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit $(PYTEST_ARGS)
+
+test: setup build ## all tests, on the local stack
+	$(BIN)/pytest -q $(PYTEST_ARGS)
+
+bench: setup build ## the numbers of the README, measured here
+	$(BIN)/python -m benchmarks
+
+clean: ## stop the stack, delete its data and what tools have cached
+	@if test -x $(BIN)/python; then $(BIN)/python -m devstack down --all; fi
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@echo "The built servers stay in $${XDG_CACHE_HOME:-$$HOME/.cache}/slipway, Go's own caches are"
+	@echo "dropped by: go clean -cache -modcache"
