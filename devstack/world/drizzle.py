@@ -30,11 +30,15 @@ PENDING: dict[str, tuple[str, ...]] = {
 _MODULES = (Path("node_modules"), Path("packages/shared-schema/node_modules"))
 
 
+def stamp() -> str:
+    """Return twelve hexadecimal digits that change with the base workspace."""
+    return hashlib.sha256(_contents(SOURCE / "base")).hexdigest()[:12]
+
+
 def shared_workspace(stack: "Stack") -> Path:
     """Return the workspace with the applied migrations and its packages installed, made once."""
     lockfile = SOURCE / "base" / "pnpm-lock.yaml"
-    stamp = hashlib.sha256(_contents(SOURCE / "base")).hexdigest()[:12]
-    folder = layout.root(stack) / "drizzle" / stamp
+    folder = layout.root(stack) / "drizzle" / stamp()
     with exclusive(layout.root(stack) / "drizzle.lock"):
         if (folder / ".ready").exists():
             return folder

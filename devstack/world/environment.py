@@ -50,11 +50,6 @@ class Environment:
         return Path(self.folder)
 
     @property
-    def artifacts(self) -> Path:
-        """The folder that `artifact:` references of its releases are below."""
-        return self.path / "artifacts"
-
-    @property
     def acked_log(self) -> Path:
         """The writer's log: one line per acknowledged row."""
         return self.path / "acked.log"
@@ -111,7 +106,6 @@ def create(
     _write_addresses_of_databases(stack, made)
     staged = {service.name: image(service.name, NEXT_VERSION) for service in SERVICES}
     cluster.ensure(stack, made.namespace, made.staging_namespace, LIVE_VERSION, staged)
-    made.artifacts.mkdir(parents=True, exist_ok=True)
     if wait:
         wait_until_served(stack, made)
     return made
@@ -127,6 +121,7 @@ def destroy(stack: "Stack", name: str) -> None:
     for namespace in (made.namespace, made.staging_namespace):
         shutil.rmtree(layout.pod_log(stack, namespace, "any").parent, ignore_errors=True)
     shutil.rmtree(folder)
+    shutil.rmtree(layout.root(stack) / "artifacts" / name, ignore_errors=True)
 
 
 def reset(stack: "Stack", name: str) -> Environment:

@@ -1,5 +1,6 @@
 """One template database per kind and size: migrated by the real command, filled, then copied."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -31,7 +32,8 @@ def megabytes() -> int:
 
 def ensure_template(stack: "Stack", kind: str, size_mb: int) -> str:
     """Return the name of the template of that kind and size, made if it is not there."""
-    name = f"teei_template_{kind}_{size_mb}"
+    stamp = hashlib.sha256(_SEED.read_bytes() + drizzle.stamp().encode()).hexdigest()[:8]
+    name = f"teei_template_{kind}_{size_mb}_{stamp}"
     with access.taking_turns(stack) as connection:
         access.ensure_roles(stack, connection)
         if access.exists(connection, name):
