@@ -15,7 +15,7 @@ from slipway.release import Release
 from slipway.window import longest, zone
 
 PLACEHOLDER = re.compile(
-    r"^\W*$|\[.*\]|^<.*>$|\b(todo|tbd|tba|fixme|xxx+|change.?me|contact info|placeholder|none|n/a)\b",
+    r"^\W*$|\[.*\]|^<.*>$|\b(todo|tbd|tba|fixme|xxx+|change.?me|contact info|placeholder|n/a)\b",
     re.IGNORECASE,
 )
 _USES = re.compile(r"\{([a-z][a-z0-9_]{0,30})\}")
