@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
         Resolve,
     )
     from slipway.run import Approval, Confirmation, Run, Wait
-    from slipway.states import AbortState, Outcome, Phase
+    from slipway.states import AbortState, Choice, Outcome, Phase
 
 Request = Approve | Reject | Acknowledge | Resolve | Control
 MODELS: dict[str, type[Request]] = {
@@ -34,6 +34,7 @@ MODELS: dict[str, type[Request]] = {
     "rollback": Control,
 }
 _KEPT_REPLIES = 200
+_NOT_YET = "The record is being read; ask again in a moment."
 
 
 class Controls:
@@ -141,8 +142,9 @@ class Controls:
             if self.parked is not None:
                 self.decision = _resume(self.parked, self.parked_step, request)
         elif kind == "abort":
-            self.abort = self.abort or request
-            self.run.abort = AbortState.REQUESTED
+            if self.run.abort is not AbortState.ACKNOWLEDGED:
+                self.abort = self.abort or request
+                self.run.abort = AbortState.REQUESTED
             after = "Work in flight is ended; the request is acknowledged when nothing moves."
         else:
             self.rollback = self.rollback or request
@@ -168,8 +170,6 @@ class Controls:
 
 
 def _resume(parked: Wait, step: str, request: Control) -> Resolve | None:
-    from slipway.states import Choice
-
     if Choice.RESUME not in parked.choices:
         return None
     return Resolve(
@@ -184,7 +184,9 @@ def _resume(parked: Wait, step: str, request: Control) -> Resolve | None:
 def _parse(name: str, args: Sequence[RawValue]) -> Request:
     model = MODELS.get(name)
     if model is None:
-        raise ValueError(f"There is no signal {name[:60]!r}; known are {', '.join(sorted(MODELS))}.")
+        raise ValueError(
+            f"There is no signal {name[:60]!r}; known are {', '.join(sorted(MODELS))}."
+        )
     if len(args) != 1:
         raise ValueError(f"Signal {name} takes one JSON object, not {len(args)} values.")
     value: Any = workflow.payload_converter().from_payload(args[0].payload, dict)
@@ -204,17 +206,23 @@ def _short(error: Exception) -> str:
 class Conversation:
     """Handlers shared by `ProductionDeployment` and `Rollback`."""
 
-    controls: Controls
+    controls: Controls | None
+    """None until the run is known (a `Rollback` reads the record first)."""
 
     def _check(self, kind: str, request: Request) -> None:
-        refusal = self.controls.refuse(kind, request)
+        refusal = self.controls.refuse(kind, request) if self.controls else _NOT_YET
         if refusal:
             raise ApplicationError(refusal, type="Refused", non_retryable=True)
+
+    def _take(self, kind: str, request: Request) -> Reply:
+        if self.controls is None:  # the validator has refused before
+            raise ApplicationError(_NOT_YET, type="Refused", non_retryable=True)
+        return self.controls.take(kind, request)
 
     @workflow.update(name="approve", description="Approve exactly this digest")
     def approve(self, request: Approve) -> Reply:
         """Count an approval."""
-        return self.controls.take("approve", request)
+        return self._take("approve", request)
 
     @approve.validator
     def check_approve(self, request: Approve) -> None:
@@ -224,7 +232,7 @@ class Conversation:
     @workflow.update(name="reject", description="Reject exactly this digest")
     def reject(self, request: Reject) -> Reply:
         """Count a rejection: the run ends."""
-        return self.controls.take("reject", request)
+        return self._take("reject", request)
 
     @reject.validator
     def check_reject(self, request: Reject) -> None:
@@ -234,7 +242,7 @@ class Conversation:
     @workflow.update(name="acknowledge", description="Confirm an item only a person can know")
     def acknowledge(self, request: Acknowledge) -> Reply:
         """Record a confirmation."""
-        return self.controls.take("acknowledge", request)
+        return self._take("acknowledge", request)
 
     @acknowledge.validator
     def check_acknowledge(self, request: Acknowledge) -> None:
@@ -244,7 +252,7 @@ class Conversation:
     @workflow.update(name="resolve", description="Decide about the parked step")
     def resolve(self, request: Resolve) -> Reply:
         """Record a decision."""
-        return self.controls.take("resolve", request)
+        return self._take("resolve", request)
 
     @resolve.validator
     def check_resolve(self, request: Resolve) -> None:
@@ -254,4 +262,5 @@ class Conversation:
     @workflow.signal(dynamic=True)
     def on_signal(self, name: str, args: Sequence[RawValue]) -> None:
         """Take any signal; a bad one is recorded and ignored."""
-        self.controls.signal(name, args)
+        if self.controls is not None:
+            self.controls.signal(name, args)

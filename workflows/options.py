@@ -41,9 +41,7 @@ MIGRATE = Options(timedelta(minutes=5), timedelta(seconds=20), _attempts(4))
 """The migration command; its own deadline comes on top."""
 WATCHING = Options(timedelta(seconds=60), timedelta(seconds=15), _attempts(4, longest=3.0))
 """A slice of watching or a rollout's wait; its length comes on top."""
-UNDO = Options(
-    timedelta(minutes=10), timedelta(seconds=20), _attempts(0), timedelta(minutes=30)
-)
+UNDO = Options(timedelta(minutes=10), timedelta(seconds=20), _attempts(0), timedelta(minutes=30))
 """Putting things back: tried again and again for half an hour."""
 BEST_EFFORT = Options(timedelta(seconds=15), None, _attempts(4, longest=4.0))
 """Notices, and the record during a rollback: their failure never blocks."""

@@ -5,7 +5,7 @@ lost otherwise: see docs/architecture.md.)
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -15,10 +15,11 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
+    from activities.rollouts import Rollouts
+
     from activities.migrations import DatabaseMigrations
     from activities.notices import Announcements
     from activities.record import Records
-    from activities.rollouts import Rollouts
     from slipway import names
     from slipway.digest import canonical
     from slipway.messages.migration import FenceDatabase
@@ -75,6 +76,22 @@ class Call:
     privileged: bool = True
 
 
+def start_activity(call: Call) -> workflow.ActivityHandle[Any]:
+    """Start an activity on the queue of its rights."""
+    queue = workflow.info().task_queue
+    return workflow.start_activity_method(
+        call.method,
+        call.argument,
+        task_queue=names.privileged(queue) if call.privileged else queue,
+        start_to_close_timeout=call.options.start_to_close,
+        schedule_to_close_timeout=call.options.schedule_to_close,
+        heartbeat_timeout=call.options.heartbeat,
+        retry_policy=call.options.retry,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=call.summary,
+    )
+
+
 class Steps:
     """One run, its controls and its display, and everything a phase does with them."""
 
@@ -85,6 +102,7 @@ class Steps:
         self.lengths = run.plan.lengths
         self.receipts: list[dict[str, Any]] = []
         self._background: set[asyncio.Task[None]] = set()
+        self._asking = asyncio.Lock()
 
     # Saying what happens
 
@@ -164,18 +182,7 @@ class Steps:
 
     def start(self, call: Call) -> workflow.ActivityHandle[Any]:
         """Start an activity on the queue of its rights."""
-        queue = workflow.info().task_queue
-        return workflow.start_activity_method(
-            call.method,
-            call.argument,
-            task_queue=names.privileged(queue) if call.privileged else queue,
-            start_to_close_timeout=call.options.start_to_close,
-            schedule_to_close_timeout=call.options.schedule_to_close,
-            heartbeat_timeout=call.options.heartbeat,
-            retry_policy=call.options.retry,
-            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=call.summary,
-        )
+        return start_activity(call)
 
     # The record
 
@@ -233,7 +240,8 @@ class Steps:
         Returns RETRY, SKIP or RESUME; raises for the others."""
         default = Choice.ROLL_BACK if self.run.changed else Choice.STOP
         while True:
-            choice = await self.ask(step, verdict, (*choices, default), default, deadline)
+            async with self._asking:  # steps that run side by side ask one after the other
+                choice = await self.ask(step, verdict, (*choices, default), default, deadline)
             if choice in (Choice.ROLL_BACK, Choice.STOP):
                 self._leave(verdict)
             if choice is not None:
@@ -448,6 +456,17 @@ class Steps:
             deployment=service.workload,
             container=service.container,
         )
+
+
+async def all_of(parts: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run parts side by side; the first failure ends the others before it is raised."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        return [await task for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _end(handle: workflow.ActivityHandle[Any]) -> None:

@@ -11,6 +11,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.watch import Watch
+
     from slipway.judgements.blame import Blame, blame
     from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
     from slipway.states import Choice, ServiceState
@@ -197,5 +198,3 @@ def _request(
         probe_url=plan.database.probe_url,
         full=full,
     )
-
-

@@ -59,14 +59,14 @@ class DoctorRequest(Message):
     """Start of `Doctor`: the environment checks of the preflight, on their own."""
 
     plan: Plan
-    release: Release | None = None
+    release: Release
 
 
 class DoctorResult(Message):
     """What the doctor found."""
 
     environment: EnvironmentReport
-    staging: StagingReport | None = None
+    staging: StagingReport
 
 
 class FindRequest(Message):

@@ -22,14 +22,14 @@ async def approval(steps: Steps) -> None:
     deadline = workflow.now() + about(steps.lengths.approval_deadline)
     steps.notify("approval", "Approval wanted", _wanted(run), next_=_command(run))
     while not (approved(run, workflow.now()) and not unconfirmed(run)):
-        await steps.guard()
+        before = (len(run.approvals), len(run.confirmations))
+        await steps.guard()  # may wait: answers that come meanwhile must not be slept over
         if rejected(run):
             _reject(run)
         left = (deadline - workflow.now()).total_seconds()
         if left <= 0:
             _expire(run)
         _show(steps, left)
-        before = (len(run.approvals), len(run.confirmations))
         await steps.until(lambda b=before: _moved(steps, b), left, "approval deadline")  # type: ignore[misc] # mypy cannot infer a lambda with a default
     run.waiting_for = []
     if rejected(run):
@@ -115,9 +115,7 @@ def _expire(run: Run) -> None:
 
 def _end(run: Run, outcome: Outcome, reason: Reason, because: str) -> None:
     run.waiting_for = []
-    run.verdict = Verdict(
-        kind=Kind.ROLLBACK, signal=Signal.ROLLOUT, reason=reason, because=because
-    )
+    run.verdict = Verdict(kind=Kind.ROLLBACK, signal=Signal.ROLLOUT, reason=reason, because=because)
     raise StopRun(outcome, run.verdict)
 
 

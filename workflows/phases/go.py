@@ -1,11 +1,10 @@
 """4. Go: the window opens, and everything that can age is checked again."""
 
-import asyncio
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.rollouts import Rollouts
+
     from slipway.approvals import approved
     from slipway.messages.record import Captured
     from slipway.messages.rollout import Capture
@@ -19,7 +18,7 @@ from workflows.endings import StopRun
 from workflows.options import READ
 from workflows.phases.backup import take_backup
 from workflows.phases.preflight import prove_gates, prove_staging
-from workflows.steps import Call, Steps
+from workflows.steps import Call, Steps, all_of
 
 _RETAKES = 2
 
@@ -97,7 +96,7 @@ async def _capture_all(steps: Steps) -> None:
     await steps.guard()
     services = steps.run.plan.services
     steps.say("capture", f"Capturing {len(services)} services as they are.")
-    await asyncio.gather(*(capture(steps, service.name) for service in services))
+    await all_of(capture(steps, service.name) for service in services)
 
 
 async def capture(steps: Steps, name: str) -> Captured:

@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
     from activities.rollouts import Rollouts
+
     from slipway.messages.record import Captured, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, CheckService
@@ -44,7 +45,9 @@ async def verify_service(steps: Steps, service: Service) -> None:
         checked: Checked = await steps.forward(
             f"verify:{service.name}",
             f"Checking {service.name}: health and critical functions.",
-            lambda: Call(Checks.service, check_request(steps, service), SLOW, f"check {service.name}"),
+            lambda: Call(
+                Checks.service, check_request(steps, service), SLOW, f"check {service.name}"
+            ),
         )
         worst = gravest(checked.verdicts)
         if worst is None or worst.kind is Kind.PROCEED:
@@ -59,7 +62,9 @@ async def verify_service(steps: Steps, service: Service) -> None:
 
 def check_request(steps: Steps, service: Service) -> CheckService:
     """Return the check of one service."""
-    return CheckService(service=service, every=steps.lengths.probe, workload=steps.workload(service))
+    return CheckService(
+        service=service, every=steps.lengths.probe, workload=steps.workload(service)
+    )
 
 
 async def _apply(steps: Steps, service: Service, captured: Captured) -> Applied:

@@ -1,11 +1,10 @@
 """7. Verify: every service, the smoke flows, and at least 15 minutes of watching."""
 
-import asyncio
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
+
     from slipway.messages.watch import Checked, RunFlows, SliceSeen
     from slipway.run import Run
     from slipway.states import Choice, Phase
@@ -13,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.endings import RollBackRun
 from workflows.phases.roll_out import SLOW, verify_service
-from workflows.steps import Call, Steps
+from workflows.steps import Call, Steps, all_of
 from workflows.watching import watch
 
 
@@ -21,7 +20,7 @@ async def verify(steps: Steps) -> None:
     """Prove the whole release, then watch it."""
     steps.enter(Phase.VERIFY)
     run = steps.run
-    await asyncio.gather(*(verify_service(steps, service) for service in run.plan.services))
+    await all_of(verify_service(steps, service) for service in run.plan.services)
     health = await steps.attach("health.json", {one.name: one.verdict for one in run.services})
     run.tick("health", at=workflow.now(), by="slipway", artefacts=[health])
     flows = await smoke(steps)

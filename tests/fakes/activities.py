@@ -1,0 +1,491 @@
+"""The activities on a world in memory. The contract tests hold them to the real ones' rules."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+from temporalio import activity
+
+from slipway.errors import Fenced as FencedError
+from slipway.errors import ForeignChange, Held, RecordConflict
+from slipway.messages.backup import Dropped, DropSide, TakeBackup
+from slipway.messages.migration import (
+    AppliedMigration,
+    ApplyMigrations,
+    DatabaseRolledBack,
+    DatabaseState,
+    Fenced,
+    FenceDatabase,
+    InspectDatabase,
+    MigrationReview,
+    MigrationsApplied,
+    PendingMigration,
+    ReviewMigrations,
+    RollBackDatabase,
+)
+from slipway.messages.notice import SendNotice, Sent
+from slipway.messages.preflight import (
+    EnvironmentReport,
+    GateResult,
+    GateResults,
+    Preflight,
+    StagingReport,
+)
+from slipway.messages.record import (
+    AcquireLease,
+    Append,
+    Appended,
+    Artefact,
+    ArtefactState,
+    ArtefactStates,
+    Attach,
+    BackupTaken,
+    Captured,
+    FindRecords,
+    LeaseHeld,
+    ReadRecord,
+    Record,
+    RecordList,
+    RecordSummary,
+    ReleaseLease,
+    TableFingerprint,
+    VerifyArtefacts,
+)
+from slipway.messages.rollout import (
+    Applied,
+    Apply,
+    AwaitRollout,
+    Capture,
+    FenceService,
+    RolledOut,
+)
+from slipway.messages.watch import (
+    Checked,
+    CheckService,
+    Mark,
+    Reading,
+    RunFlows,
+    RunProbes,
+    SliceSeen,
+    WatchSlice,
+)
+from slipway.verdicts import Kind, Signal, Verdict, gravest
+from tests.fakes.world import FakeDeployment, FakeWorld
+
+GATES = (
+    "tests staging trivy snyk performance documentation release_notes rollback_plan change_request"
+)
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _well(signal: Signal, service: str | None = None) -> Verdict:
+    return Verdict(kind=Kind.PROCEED, signal=signal, service=service, because="all well")
+
+
+class _Fake:
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+
+class FakeRecords(_Fake):
+    """The record, in memory."""
+
+    @activity.defn(name="record.append")
+    async def append(self, request: Append) -> Appended:
+        """Write an entry once."""
+        self.world.meet("record.append")
+        entries = self.world.entries.setdefault(request.place.deployment, [])
+        for entry in entries:
+            if entry.sequence == request.entry.sequence and entry != request.entry:
+                raise RecordConflict(f"Entry {entry.sequence} is another one.", "Look at it.")
+        if request.entry not in entries:
+            entries.append(request.entry)
+            self.world.effects.append(f"record {request.entry.kind} {request.entry.step}")
+        key = request.place.folder + request.entry.name
+        text = request.entry.model_dump_json()
+        return Appended(key=key, sha256=_sha(text), size=len(text), at=self.world.now())
+
+    @activity.defn(name="record.read")
+    async def read(self, request: ReadRecord) -> Record:
+        """Return the record."""
+        self.world.meet("record.read")
+        entries = self.world.entries.get(request.place.deployment, [])
+        return Record(place=request.place, entries=sorted(entries, key=lambda one: one.sequence))
+
+    @activity.defn(name="record.find")
+    async def find(self, request: FindRecords) -> RecordList:
+        """List records, newest first."""
+        self.world.meet("record.find")
+        prefix = request.place.environment + "-"
+        names = sorted((one for one in self.world.entries if one.startswith(prefix)), reverse=True)
+        return RecordList(
+            records=[
+                RecordSummary(
+                    deployment=name,
+                    ended=any(entry.kind == "end" for entry in self.world.entries[name]),
+                    outcome=next(
+                        (
+                            str(entry.data.get("outcome", ""))
+                            for entry in reversed(self.world.entries[name])
+                            if entry.kind == "end"
+                        ),
+                        "",
+                    ),
+                )
+                for name in names[: request.limit]
+            ]
+        )
+
+    @activity.defn(name="record.attach")
+    async def attach(self, request: Attach) -> Artefact:
+        """Keep an artefact."""
+        self.world.meet("record.attach")
+        key = f"{request.place.folder}artefacts/{request.name}"
+        self.world.artefacts[key] = request.content
+        artefact = Artefact(
+            name=request.name,
+            key=key,
+            sha256=_sha(request.content),
+            size=len(request.content),
+            at=self.world.now(),
+        )
+        self.world.kept[key] = artefact
+        return artefact
+
+    @activity.defn(name="record.verify")
+    async def verify(self, request: VerifyArtefacts) -> ArtefactStates:
+        """Compare artefacts with what stands."""
+        self.world.meet("record.verify")
+        states = []
+        for one in request.artefacts:
+            content = self.world.artefacts.get(one.key)
+            intact = one.name == "backup" or (content is not None and _sha(content) == one.sha256)
+            because = "intact" if intact else "gone" if content is None else "altered"
+            states.append(ArtefactState(key=one.key, intact=intact, because=because))
+        return ArtefactStates(states=states)
+
+
+class FakeLeases(_Fake):
+    """The Lease, in memory."""
+
+    @activity.defn(name="lease.acquire")
+    async def acquire(self, request: AcquireLease) -> LeaseHeld:
+        """Take the environment."""
+        self.world.meet("lease.acquire")
+        held = self.world.holder
+        if held and held != request.deployment:
+            raise Held(f"{request.environment} is held by {held}.", f"See: slipway status {held}")
+        if held != request.deployment or request.fresh:
+            self.world.epoch += 1
+        self.world.holder = request.deployment
+        return LeaseHeld(deployment=request.deployment, epoch=self.world.epoch)
+
+    @activity.defn(name="lease.release")
+    async def release(self, request: ReleaseLease) -> None:
+        """Give it back."""
+        self.world.meet("lease.release")
+        if self.world.holder == request.deployment:
+            self.world.holder = ""
+
+
+class FakeBackups(_Fake):
+    """Backups that always restore, unless the test says otherwise."""
+
+    @activity.defn(name="backup.take")
+    async def take(self, request: TakeBackup) -> BackupTaken:
+        """Take a backup."""
+        activity.heartbeat("dumping")
+        self.world.meet("backup.take")
+        self.world.backups += 1
+        self.world.effects.append("backup")
+        return BackupTaken(
+            key=f"{request.backup.prefix}prod-backup-{self.world.backups}.dump.zst",
+            manifest_key=f"{request.backup.prefix}prod-backup-{self.world.backups}.json",
+            sha256=_sha(str(self.world.backups)),
+            size=1000,
+            taken_at=activity.info().current_attempt_scheduled_time,
+            database=request.database.name,
+            side_database=f"{request.database.name}_side_{request.attempt_tag}",
+            server_version="18.4",
+            schema_sha256=_sha(self.world.schema),
+            tables=[TableFingerprint(table="public.users", rows=10, hash="1")],
+            restored_ok=True,
+            seconds=0.1,
+        )
+
+    @activity.defn(name="backup.drop_side")
+    async def drop_side(self, request: DropSide) -> Dropped:
+        """Drop a side database."""
+        self.world.meet("backup.drop_side")
+        self.world.dropped.append(request.name)
+        return Dropped(existed=True)
+
+
+class FakeMigrations(_Fake):
+    """A ledger and a schema, in memory."""
+
+    @activity.defn(name="migrations.review")
+    async def review(self, request: ReviewMigrations) -> MigrationReview:
+        """Return what the release brings and the ledger does not hold."""
+        self.world.meet("migrations.review")
+        pending = [
+            PendingMigration(tag=one.tag, hash=one.sha256, when=number, sql="…", in_staging=True)
+            for number, one in enumerate(request.release.pending)
+            if one.sha256 not in self.world.ledger
+        ]
+        return MigrationReview(applied=[], pending=pending)
+
+    @activity.defn(name="migrations.inspect")
+    async def inspect(self, request: InspectDatabase) -> DatabaseState:
+        """Return the state."""
+        self.world.meet("migrations.inspect")
+        return self._state()
+
+    @activity.defn(name="migrations.apply")
+    async def apply(self, request: ApplyMigrations) -> MigrationsApplied:
+        """Apply what is pending, under the fence."""
+        activity.heartbeat("applying")
+        _write_database_fence(self.world, request.fence, request.op_id)
+        result = self.world.meet("migrations.apply")
+        if asyncio.iscoroutine(result):
+            await result
+        for one in request.pending:
+            if one.hash not in self.world.ledger:
+                self.world.ledger.append(one.hash)
+                self.world.effects.append(f"migrate {one.tag}")
+        self.world.schema = "new"
+        return MigrationsApplied(
+            state=self._state(), applied_at=self.world.now(), seconds=0.1, attempts=1
+        )
+
+    @activity.defn(name="migrations.fence")
+    async def fence(self, request: FenceDatabase) -> Fenced:
+        """Refuse later attempts."""
+        self.world.meet("migrations.fence")
+        _write_database_fence(self.world, request.fence, request.op_id, undo=True)
+        return Fenced(ended_backends=0, closed_roles=0)
+
+    def _state(self) -> DatabaseState:
+        ledger = [AppliedMigration(hash=one, created_at=0) for one in self.world.ledger]
+        return DatabaseState(ledger=ledger, schema_sha256=_sha(self.world.schema))
+
+
+def _write_database_fence(world: FakeWorld, fence: int, op_id: str, *, undo: bool = False) -> None:
+    if undo and world.database_fence >= fence:
+        return
+    if world.database_fence > fence or (
+        world.database_fence == fence and world.database_op != op_id
+    ):
+        raise FencedError("The database's fence is higher.", "A later decision stands.")
+    world.database_fence, world.database_op = fence, op_id
+
+
+class FakeDatabaseRollback(_Fake):
+    """Back to the old schema, in memory."""
+
+    @activity.defn(name="database.roll_back")
+    async def roll_back(self, request: RollBackDatabase) -> DatabaseRolledBack:
+        """Restore, or prove that nothing changed."""
+        activity.heartbeat("restoring")
+        self.world.meet("database.roll_back")
+        _write_database_fence(self.world, request.fence, request.op_id, undo=True)
+        changed = _sha(self.world.schema) != request.backup.schema_sha256
+        if changed:
+            self.world.schema, self.world.ledger = "old", []
+            self.world.effects.append("restore database")
+        return DatabaseRolledBack(
+            changed=changed,
+            schema_equal=True,
+            rows_equal=True,
+            kept_as="teei_bad" if changed else "",
+            lost=[TableFingerprint(table="public.ingestion_events", rows=3, hash="")]
+            if changed
+            else [],
+            because="swapped to the side database" if changed else "proved unchanged",
+        )
+
+
+class FakeRollouts(_Fake):
+    """Deployments, in memory, with the fence's rules."""
+
+    @activity.defn(name="rollout.capture")
+    async def capture(self, request: Capture) -> Captured:
+        """Return a Deployment as it is."""
+        service = request.workload.service
+        self.world.meet(f"rollout.capture:{service}")
+        one = self._of(service)
+        return Captured(
+            uid=f"uid-{service}",
+            generation=one.generation,
+            template=one.template,
+            image=one.image,
+            replicas=2,
+            replica_set=f"{service}-{_sha(one.image)[:8]}",
+            pod_hash=_sha(one.image)[:8],
+        )
+
+    @activity.defn(name="rollout.apply")
+    async def apply(self, request: Apply) -> Applied:
+        """Compare and set."""
+        service = request.workload.service
+        one = self._of(service)
+        desired = request.image or request.captured.image
+        if one.op_id == request.op_id and one.image == desired:
+            return Applied(changed=False, generation=one.generation, template=one.template)
+        if one.fence >= request.fence:
+            raise FencedError(f"{service} has fence {one.fence}.", "A later decision stands.")
+        if request.image is not None and one.image not in (request.captured.image, desired):
+            raise ForeignChange(f"{service} was changed by somebody else.", "Look at it.")
+        changed = one.image != desired
+        one.fence, one.op_id = request.fence, request.op_id
+        if changed:
+            one.image, one.generation = desired, one.generation + 1
+            one.writes.append(desired)
+            kind = "apply" if request.image else "revert"
+            self.world.effects.append(f"{kind} {service}")
+        result = self.world.meet(f"rollout.apply:{service}")
+        if asyncio.iscoroutine(result):
+            await result
+        return Applied(changed=changed, generation=one.generation, template=one.template)
+
+    @activity.defn(name="rollout.fence")
+    async def fence(self, request: FenceService) -> Applied:
+        """Write only the fence."""
+        service = request.workload.service
+        self.world.meet(f"rollout.fence:{service}")
+        one = self._of(service)
+        if one.fence < request.fence:
+            one.fence, one.op_id = request.fence, request.op_id
+        return Applied(changed=False, generation=one.generation, template=one.template)
+
+    @activity.defn(name="rollout.wait")
+    async def wait(self, request: AwaitRollout) -> RolledOut:
+        """Return at once: pods in memory are quick."""
+        service = request.workload.service
+        result = self.world.meet(f"rollout.wait:{service}")
+        if asyncio.iscoroutine(result):
+            await result
+            result = None
+        verdict = result or _well(Signal.ROLLOUT, service)
+        return RolledOut(
+            verdict=verdict, pod_hash=_sha(request.image)[:8], replicas=2, image_ids=[request.image]
+        )
+
+    def _of(self, service: str) -> FakeDeployment:
+        return self.world.deployments[service]
+
+
+class FakeWatch(_Fake):
+    """A watch that sees what the test planned, at once."""
+
+    @activity.defn(name="watch.slice")
+    async def slice(self, request: WatchSlice) -> SliceSeen:
+        """Return the planned verdict of this window, if any."""
+        activity.heartbeat("watching")
+        self.world.slices.append(request)
+        planned: list[Any] = [self.world.meet("watch.slice"), self.world.meet(request.window)]
+        for one in planned:
+            if asyncio.iscoroutine(one):
+                await one
+        verdicts = [one for one in planned if isinstance(one, Verdict)]
+        worst = gravest(verdicts)
+        if worst and worst.kind is not Kind.ROLLBACK and not request.last:
+            verdicts = []
+        return SliceSeen(
+            mark=request.mark or Mark(began=self.world.now().timestamp()),
+            verdicts=verdicts,
+            readings=[Reading(service=one.service.name) for one in request.watched],
+        )
+
+
+class FakeChecks(_Fake):
+    """Checks that pass unless the test says otherwise."""
+
+    @activity.defn(name="check.service")
+    async def service(self, request: CheckService) -> Checked:
+        """Check one service."""
+        name = request.service.name
+        planned = self.world.meet(f"check.service:{name}")
+        return Checked(verdicts=[planned or _well(Signal.HEALTH, name)])
+
+    @activity.defn(name="check.flows")
+    async def flows(self, request: RunFlows) -> Checked:
+        """Run smoke flows."""
+        planned = self.world.meet("check.flows")
+        return Checked(verdicts=[planned or _well(Signal.SMOKE)])
+
+    @activity.defn(name="check.probes")
+    async def probes(self, request: RunProbes) -> Checked:
+        """Run corruption probes."""
+        planned = self.world.meet("check.probes")
+        return Checked(verdicts=[planned or _well(Signal.CORRUPTION)])
+
+
+class FakeEnvironmentChecks(_Fake):
+    """An environment without fault, unless the test says otherwise."""
+
+    @activity.defn(name="preflight.environment")
+    async def environment(self, request: Preflight) -> EnvironmentReport:
+        """Return findings."""
+        planned = self.world.meet("preflight.environment")
+        return planned or EnvironmentReport(findings=[], server_version="18.4")
+
+    @activity.defn(name="preflight.staging")
+    async def staging(self, request: Preflight) -> StagingReport:
+        """Return whether staging is stable."""
+        planned = self.world.meet("preflight.staging")
+        return planned or StagingReport(stable=True, findings=[], because="stable for 24h")
+
+
+class FakeGates(_Fake):
+    """Gates that pass, unless the test says otherwise."""
+
+    @activity.defn(name="gates.evaluate")
+    async def evaluate(self, request: Preflight) -> GateResults:
+        """Return all gates."""
+        planned = self.world.meet("gates.evaluate")
+        passed = [
+            GateResult(gate=gate, passed=True, because="passed", sha256=["0" * 64])
+            for gate in GATES.split()
+        ]
+        return planned or GateResults(results=passed)
+
+
+class FakeAnnouncements(_Fake):
+    """Keeps every notice."""
+
+    @activity.defn(name="notice.send")
+    async def send(self, request: SendNotice) -> Sent:
+        """Keep a notice."""
+        self.world.meet("notice.send")
+        self.world.notices.append(request.notice)
+        return Sent(status=200, receipt=request.notice.key)
+
+
+UNPRIVILEGED = (FakeGates, FakeAnnouncements)
+PRIVILEGED = (
+    FakeRecords,
+    FakeLeases,
+    FakeBackups,
+    FakeMigrations,
+    FakeDatabaseRollback,
+    FakeRollouts,
+    FakeWatch,
+    FakeChecks,
+    FakeEnvironmentChecks,
+)
+
+
+def activities_of(world: FakeWorld, *, privileged: bool) -> list[Any]:
+    """Return every fake activity of one queue."""
+    found = []
+    for kind in PRIVILEGED if privileged else UNPRIVILEGED:
+        fake = kind(world)
+        for name in dir(fake):
+            method = getattr(fake, name)
+            if callable(method) and hasattr(method, "__temporal_activity_definition"):
+                found.append(method)
+    return found

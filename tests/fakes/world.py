@@ -1,0 +1,87 @@
+"""A world in memory, and the log of every effect on it, so that tests can judge from outside."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from slipway.messages.record import Artefact, Entry
+from slipway.verdicts import Kind, Reason, Signal, Verdict
+
+
+@dataclass
+class FakeDeployment:
+    """A Deployment: its image, fence and the operation that wrote it last."""
+
+    image: str
+    fence: int = 0
+    op_id: str = ""
+    generation: int = 1
+    writes: list[str] = field(default_factory=list)
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The pod template as it stands."""
+        return {"spec": {"containers": [{"name": "app", "image": self.image}]}}
+
+
+@dataclass
+class FakeWorld:
+    """Everything outside the workflow, and what shall go wrong in it.
+
+    `trouble[name]` is a list of callables, one an attempt of the activity `name` (or
+    `name:service`); each may raise, or return a verdict to use instead of PROCEED.
+    """
+
+    deployments: dict[str, FakeDeployment] = field(default_factory=dict)
+    schema: str = "old"
+    ledger: list[str] = field(default_factory=list)
+    database_fence: int = 0
+    database_op: str = ""
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    artefacts: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, Artefact] = field(default_factory=dict)
+    holder: str = ""
+    epoch: int = 0
+    notices: list[Any] = field(default_factory=list)
+    effects: list[str] = field(default_factory=list)
+    calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    trouble: dict[str, list[Callable[[], Any]]] = field(default_factory=dict)
+    always: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    backups: int = 0
+    dropped: list[str] = field(default_factory=list)
+    slices: list[Any] = field(default_factory=list)
+
+    def meet(self, name: str) -> Any:
+        """Count a call, then do what the test planned for it."""
+        self.calls[name] += 1
+        planned = self.trouble.get(name)
+        if planned:
+            return planned.pop(0)()
+        if name in self.always:
+            return self.always[name]()
+        return None
+
+    def now(self) -> datetime:
+        """The activities' own clock."""
+        return datetime.now(UTC)
+
+
+def fails(error: Exception) -> Callable[[], Any]:
+    """Return a trouble that raises."""
+
+    def raise_it() -> Any:
+        raise error
+
+    return raise_it
+
+
+def says(
+    kind: Kind, reason: Reason, service: str | None = None, because: str = "planned by the test"
+) -> Callable[[], Verdict]:
+    """Return a trouble that gives a verdict."""
+    verdict = Verdict(
+        kind=kind, signal=Signal.TRAFFIC, reason=reason, service=service, because=because
+    )
+    return lambda: verdict

@@ -1,0 +1,190 @@
+"""A deployment on the real Temporal server with time skipping and a world in memory."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+from temporalio.testing import TimeSkipper, TimeSkippingConfig
+from temporalio.worker import Worker
+
+from activities.failures import DomainFailures
+from slipway import names
+from slipway.messages.controls import Acknowledge, Approve, Control, Reject, Reply, Resolve
+from slipway.messages.requests import DeploymentRequest, DeploymentResult, RollbackRequest
+from slipway.plan import Plan
+from slipway.release import Release
+from slipway.run import Run
+from slipway.states import Choice, Phase
+from slipway.status import StatusDocument
+from tests.fakes.activities import activities_of
+from tests.fakes.world import FakeDeployment, FakeWorld
+from workflows.registry import WORKFLOWS
+
+PATIENCE = 40.0
+"""Seconds of real time that a condition may take."""
+_OFF = TimeSkippingConfig(enabled=False, max_session_skip_count=10_000)
+_ON = TimeSkippingConfig(enabled=True, max_session_skip_count=10_000)
+
+
+class Harness:
+    """One environment with its own queue, workflow IDs and world."""
+
+    def __init__(self, client: Client, plan: Plan, release: Release) -> None:
+        token = uuid.uuid4().hex[:10]
+        self.environment = f"t{token}"
+        self.plan = plan.model_copy(update={"environment": self.environment})
+        self.release = release
+        self.queue = f"slipway-test-{token}"
+        self.world = FakeWorld(
+            deployments={
+                service.name: FakeDeployment(image=f"old/{service.name}@sha256:{'0' * 64}")
+                for service in plan.services
+            }
+        )
+        self._plain = client
+        self._skipper = TimeSkipper(client, config=_OFF)
+        self.client = self._skipper.client
+        self.deployment = names.deployment_id(self.environment, datetime.now(UTC), token)
+        self.handle: WorkflowHandle[Any, DeploymentResult]
+
+    @asynccontextmanager
+    async def workers(self) -> AsyncIterator["Harness"]:
+        """Run both workers."""
+        common: dict[str, Any] = {
+            "interceptors": [DomainFailures()],
+            "max_heartbeat_throttle_interval": timedelta(milliseconds=200),
+            "default_heartbeat_throttle_interval": timedelta(milliseconds=200),
+        }
+        workflow_worker = Worker(
+            self._plain,
+            task_queue=self.queue,
+            workflows=WORKFLOWS,
+            activities=activities_of(self.world, privileged=False),
+            **common,
+        )
+        privileged = Worker(
+            self._plain,
+            task_queue=names.privileged(self.queue),
+            activities=activities_of(self.world, privileged=True),
+            **common,
+        )
+        async with workflow_worker, privileged:
+            yield self
+
+    async def start(self) -> None:
+        """Start the deployment; its clock stands still until `go_on`."""
+        self.handle = await self.client.start_workflow(
+            names.DEPLOYMENT_TYPE,
+            DeploymentRequest(deployment=self.deployment, plan=self.plan, release=self.release),
+            id=names.deployment_workflow_id(self.environment),
+            task_queue=self.queue,
+            result_type=DeploymentResult,
+        )
+
+    async def start_rollback(self, reason: str = "we want it back") -> None:
+        """Start `Rollback` from the record."""
+        run = Run.model_construct(id=self.deployment, plan=self.plan)
+        self.handle = await self.client.start_workflow(
+            names.ROLLBACK_TYPE,
+            RollbackRequest(place=run.place, person="sre@teei.example", reason=reason),
+            id=names.deployment_workflow_id(self.environment),
+            task_queue=self.queue,
+            result_type=DeploymentResult,
+        )
+
+    async def status(self) -> StatusDocument:
+        """Query the status document."""
+        return await self.handle.query("status", result_type=StatusDocument)
+
+    async def reaches(self, condition: Callable[[StatusDocument], bool]) -> StatusDocument:
+        """Wait (real time, no skipping) until the status fulfils a condition."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            status = await self.status()
+            if condition(status):
+                return status
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"not reached: {status.model_dump_json(indent=1)}")
+            await asyncio.sleep(0.05)
+
+    async def reaches_approval(self) -> StatusDocument:
+        """Wait until the run asks for approval."""
+        return await self.reaches(lambda one: one.phase is Phase.APPROVAL and bool(one.digest))
+
+    async def confirm(self) -> None:
+        """Confirm every item that needs a person."""
+        for item, people in self.plan.approvals.confirm.items():
+            request = Acknowledge(request=f"ack-{item}", person=people[0], item=item)
+            await self.update("acknowledge", request)
+
+    async def approve(self) -> None:
+        """Confirm and approve as the plan's people."""
+        status = await self.reaches_approval()
+        await self.confirm()
+        role, people = next(iter(sorted(self.plan.approvals.roles.items())))
+        await self.update(
+            "approve",
+            Approve(request="yes", person=people[0], role=role, digest=status.digest),
+        )
+
+    async def update(self, name: str, request: Approve | Reject | Acknowledge | Resolve) -> Reply:
+        """Send an update."""
+        return await self.handle.execute_update(
+            name, request, id=request.request, result_type=Reply
+        )
+
+    async def signal(self, name: str, reason: str = "because") -> None:
+        """Send a control signal."""
+        request = Control(request=f"{name}-1", person="sre@teei.example", reason=reason)
+        await self.handle.signal(name, request)
+
+    async def resolve(self, choice: Choice) -> Reply:
+        """Decide about the parked step, once there is one."""
+        status = await self.reaches(
+            lambda one: any(wait.kind == "operator" for wait in one.waiting_for)
+        )
+        request = Resolve(
+            request=f"resolve-{uuid.uuid4().hex[:6]}",
+            person="sre@teei.example",
+            choice=choice,
+            step=status.current.step,
+            reason="decided",
+        )
+        return await self.update("resolve", request)
+
+    async def skip(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await self._skipper.fast_forward(self.handle, timedelta(seconds=seconds))
+
+    async def hold_clock(self) -> None:
+        """Let virtual time run no faster than real time again."""
+        # The SDK has no public way to switch skipping off for a running workflow.
+        await self._skipper._update_time_skipping_config(self.handle, _OFF)
+
+    async def result(self) -> DeploymentResult:
+        """Skip every wait to the end and return the result."""
+        try:
+            self._skipper.config = _ON
+            async with asyncio.timeout(PATIENCE * 2):
+                await self._skipper.fast_forward(self.handle)
+        except RPCError as error:
+            if "already completed" not in str(error):
+                raise
+        return await self.handle.result()
+
+    async def carry_out(self) -> DeploymentResult:
+        """Start, approve, and skip to the end."""
+        await self.start()
+        await self.approve()
+        return await self.result()
+
+
+async def connect(address: str) -> Client:
+    """Connect as tests do."""
+    return await Client.connect(address, data_converter=pydantic_data_converter)

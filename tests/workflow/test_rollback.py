@@ -1,0 +1,313 @@
+"""When it breaks: every trigger, parked steps, interruptions, and rollback from the record."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from temporalio import activity
+
+from slipway.errors import ForeignChange, MigrationFailed, Unreachable
+from slipway.messages.requests import DeploymentResult
+from slipway.states import AbortState, Choice, ItemState, MigrationState, Outcome, ServiceState
+from slipway.status import StatusDocument
+from slipway.verdicts import Kind, Reason
+from tests.fakes.world import fails, says
+from tests.workflow.harness import Harness
+
+
+def document(result: DeploymentResult) -> StatusDocument:
+    """Return the last status document."""
+    return StatusDocument.model_validate(result.status)
+
+
+def images(harness: Harness) -> list[str]:
+    """Return what runs now, as `old` or `new`."""
+    deployments = harness.world.deployments.values()
+    return ["old" if one.image.startswith("old/") else "new" for one in deployments]
+
+
+TRIGGERS: list[tuple[str, Reason]] = [
+    ("rollout.wait:analytics", Reason.ROLLOUT_DOOMED),
+    ("check.service:analytics", Reason.UNHEALTHY),
+    ("monitor:analytics", Reason.ERROR_RATE_TOO_HIGH),
+    ("monitor:analytics", Reason.POD_RESTARTING),
+    ("monitor:analytics", Reason.ERRORS_IN_LOGS),
+    ("check.flows", Reason.SMOKE_FLOW_BROKEN),
+    ("monitor:all", Reason.ERROR_RATE_TOO_HIGH),
+]
+
+
+@pytest.mark.parametrize(("where", "reason"), TRIGGERS)
+async def test_every_trigger_puts_services_and_data_back(
+    harness: Harness, where: str, reason: Reason
+) -> None:
+    harness.world.trouble[where] = [says(Kind.ROLLBACK, reason, "analytics")]
+    result = await harness.carry_out()
+
+    assert (result.outcome, result.reason) == (Outcome.ROLLED_BACK, reason)
+    assert images(harness) == ["old", "old"]
+    assert harness.world.schema == "old"
+    status = document(result)
+    assert [one.state for one in status.services] == [ServiceState.REVERTED] * 2
+    assert [one.state for one in status.migrations] == [MigrationState.ROLLED_BACK]
+    assert status.lost_writes == {"public.ingestion_events": 3}
+    assert any(key.endswith("incident.json") for key in harness.world.artefacts)
+    assert any(key.endswith("post-mortem.md") for key in harness.world.artefacts)
+
+
+async def test_services_go_back_newest_first_and_only_those_touched(harness: Harness) -> None:
+    harness.world.trouble["monitor:api-gateway"] = [
+        says(Kind.ROLLBACK, Reason.UNHEALTHY, "api-gateway")
+    ]
+    await harness.carry_out()
+
+    assert [one for one in harness.world.effects if one.startswith("revert")] == [
+        "revert api-gateway"
+    ]
+    assert harness.world.deployments["analytics"].writes == []
+
+
+async def test_a_failed_migration_touches_no_service(harness: Harness) -> None:
+    harness.world.trouble["migrations.apply"] = [
+        fails(MigrationFailed("23514 check constraint violated", "Fix it in staging."))
+    ]
+    result = await harness.carry_out()
+
+    assert (result.outcome, result.reason) == (Outcome.ROLLED_BACK, Reason.MIGRATION_FAILED)
+    assert not [one for one in harness.world.effects if one.startswith("apply")]
+    assert document(result).lost_writes is None
+
+
+async def test_an_alarm_after_the_migration_implicates_it(harness: Harness) -> None:
+    harness.world.trouble["watch:migration"] = [
+        says(Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH, "analytics")
+    ]
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert harness.world.schema == "old"
+
+
+@pytest.mark.parametrize(
+    ("choice", "outcome"),
+    [
+        (Choice.RETRY, Outcome.DEPLOYED),
+        (Choice.SKIP, Outcome.DEPLOYED),
+        (Choice.ROLL_BACK, Outcome.ROLLED_BACK),
+    ],
+)
+async def test_a_hold_is_decided_by_a_person(
+    harness: Harness, choice: Choice, outcome: Outcome
+) -> None:
+    holds = says(Kind.HOLD, Reason.ERROR_RATE_RAISED, "analytics")
+    harness.world.trouble["monitor:analytics"] = [holds]
+    await harness.start()
+    await harness.approve()
+    task = asyncio.create_task(harness.result())
+    await harness.resolve(choice)
+    result = await task
+
+    assert result.outcome is outcome
+
+
+async def test_nobody_decides_about_a_hold_rolls_back(harness: Harness) -> None:
+    harness.world.always["monitor:analytics"] = says(
+        Kind.HOLD, Reason.LATENCY_TOO_HIGH, "analytics"
+    )
+    result = await harness.carry_out()
+
+    assert (result.outcome, result.reason) == (Outcome.ROLLED_BACK, Reason.LATENCY_TOO_HIGH)
+
+
+async def test_nothing_to_read_cannot_be_skipped(harness: Harness) -> None:
+    harness.world.always["monitor:analytics"] = says(
+        Kind.INCONCLUSIVE, Reason.NOTHING_TO_READ, "analytics"
+    )
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+
+
+async def test_a_foreign_change_parks(harness: Harness) -> None:
+    harness.world.trouble["rollout.apply:analytics"] = [
+        fails(ForeignChange("analytics was changed.", "Look at it."))
+    ]
+    result = await harness.carry_out()
+
+    assert (result.outcome, result.reason) == (Outcome.ROLLED_BACK, Reason.FOREIGN_CHANGE)
+    assert images(harness) == ["old", "old"]
+
+
+def blocks(release: asyncio.Event, reached: asyncio.Event) -> Callable[[], Any]:
+    """Return a trouble that keeps an activity in flight, beating, until it is released."""
+
+    async def hold() -> None:
+        reached.set()
+        while not release.is_set():
+            activity.heartbeat("held by the test")
+            await asyncio.sleep(0.05)
+
+    return hold
+
+
+@pytest.mark.parametrize("signal", ["abort", "rollback", "cancel"])
+@pytest.mark.parametrize("where", ["rollout.apply:api-gateway", "rollout.wait:api-gateway"])
+async def test_stopping_a_step_in_flight(harness: Harness, signal: str, where: str) -> None:
+    reached, release = asyncio.Event(), asyncio.Event()
+    harness.world.trouble[where] = [blocks(release, reached)]
+    await harness.start()
+    await harness.approve()
+    task = asyncio.create_task(harness.result())
+    await asyncio.wait_for(reached.wait(), 60)
+    if signal == "cancel":
+        await harness.handle.cancel()
+    else:
+        await harness.signal(signal)
+    result = await task
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert images(harness) == ["old", "old"]
+    assert harness.world.deployments["analytics"].writes == []
+
+
+@pytest.mark.parametrize("signal", ["abort", "rollback", "cancel"])
+async def test_a_request_that_arrives_while_an_activity_completes_is_not_lost(
+    harness: Harness, signal: str
+) -> None:
+    """The activity ignores its cancellation and completes normally: the next step must not run."""
+    reached, release = asyncio.Event(), asyncio.Event()
+
+    async def deaf() -> None:
+        reached.set()
+        while not release.is_set():
+            activity.heartbeat("deaf")
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                return  # completes as if nothing had been asked
+
+    harness.world.trouble["rollout.apply:api-gateway"] = [deaf]
+    await harness.start()
+    await harness.approve()
+    task = asyncio.create_task(harness.result())
+    await asyncio.wait_for(reached.wait(), 60)
+    if signal == "cancel":
+        await harness.handle.cancel()
+    else:
+        await harness.signal(signal)
+    result = await task
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert harness.world.deployments["analytics"].writes == []
+    assert images(harness) == ["old", "old"]
+
+
+async def test_abort_before_any_change_stops(harness: Harness) -> None:
+    await harness.start()
+    await harness.reaches_approval()
+    await harness.signal("abort", "wrong day")
+    result = await harness.result()
+
+    assert (result.outcome, result.reason) == (Outcome.STOPPED, Reason.ABORTED)
+    assert document(result).abort is AbortState.ACKNOWLEDGED
+    assert "wrong day" in result.because
+
+
+async def test_an_aborted_run_can_be_resumed(harness: Harness) -> None:
+    reached, release = asyncio.Event(), asyncio.Event()
+    harness.world.trouble["rollout.apply:api-gateway"] = [blocks(release, reached)]
+    await harness.start()
+    await harness.approve()
+    task = asyncio.create_task(harness.result())
+    await asyncio.wait_for(reached.wait(), 60)
+    await harness.hold_clock()
+    await harness.signal("abort")
+    status = await harness.reaches(lambda one: one.abort is AbortState.ACKNOWLEDGED)
+    assert harness.world.deployments["api-gateway"].fence == 4 * harness.world.epoch + 1
+    assert status.outcome is Outcome.RUNNING
+    await harness.signal("resume")
+    await harness.reaches(lambda one: one.abort is AbortState.NONE)
+    await asyncio.gather(task, harness.result())
+    result = await harness.handle.result()
+
+    assert result.outcome is Outcome.DEPLOYED
+    assert images(harness) == ["new", "new"]
+
+
+async def test_pause_holds_the_next_step_and_resume_goes_on(harness: Harness) -> None:
+    await harness.start()
+    await harness.reaches_approval()
+    await harness.signal("pause")
+    await harness.approve()
+    status = await harness.reaches(lambda one: one.current.step == "pause")
+    assert status.waiting_for[0].kind == "resume"
+    assert harness.world.calls["migrations.apply"] == 0
+    await harness.signal("resume")
+    result = await harness.result()
+
+    assert result.outcome is Outcome.DEPLOYED
+
+
+async def test_a_rollback_that_cannot_finish_says_so(harness: Harness) -> None:
+    harness.world.trouble["monitor:analytics"] = [
+        says(Kind.ROLLBACK, Reason.UNHEALTHY, "analytics")
+    ]
+    foreign = fails(ForeignChange("api-gateway was changed.", "Look at it."))
+    harness.world.trouble["rollout.apply:api-gateway"] = [lambda: None, foreign]
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.ROLLBACK_INCOMPLETE
+    states = {one.name: one.state for one in document(result).services}
+    assert states["api-gateway"] is ServiceState.REVERT_FAILED
+    assert states["analytics"] is ServiceState.REVERTED
+    assert harness.world.holder == harness.deployment
+
+
+async def test_a_dead_store_does_not_hold_up_a_rollback(harness: Harness) -> None:
+    def die() -> Any:
+        harness.world.always["record.append"] = fails(Unreachable("S3 is away.", "Start it."))
+        return says(Kind.ROLLBACK, Reason.UNHEALTHY, "analytics")()
+
+    harness.world.trouble["monitor:analytics"] = [die]
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert images(harness) == ["old", "old"]
+
+
+async def test_a_dead_notifier_holds_up_nothing(harness: Harness) -> None:
+    harness.world.always["notice.send"] = fails(Unreachable("webhook is away.", "Start it."))
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.DEPLOYED
+    open_lines = [one.item for one in document(result).checklist if one.state is ItemState.OPEN]
+    assert open_lines == ["team"]
+
+
+async def test_rollback_from_the_record_after_the_end(harness: Harness) -> None:
+    await harness.carry_out()
+    assert images(harness) == ["new", "new"]
+    await harness.start_rollback()
+    result = await harness.result()
+
+    assert (result.outcome, result.reason) == (Outcome.ROLLED_BACK, Reason.ROLLBACK_REQUESTED)
+    assert images(harness) == ["old", "old"]
+    assert harness.world.schema == "old"
+
+
+async def test_rollback_from_the_record_after_terminate(harness: Harness) -> None:
+    reached, release = asyncio.Event(), asyncio.Event()
+    harness.world.trouble["rollout.wait:analytics"] = [blocks(release, reached)]
+    await harness.start()
+    await harness.approve()
+    task = asyncio.create_task(harness.result())
+    await asyncio.wait_for(reached.wait(), 60)
+    await harness.handle.terminate("an SRE's hand slipped")
+    await asyncio.gather(task, return_exceptions=True)
+    release.set()
+    await harness.start_rollback()
+    result = await harness.result()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert images(harness) == ["old", "old"]

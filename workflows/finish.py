@@ -1,0 +1,77 @@
+"""The end of a run, whatever it was: record, notice, Lease, result."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.leases import Leases
+
+    from slipway.messages.record import ReleaseLease
+    from slipway.messages.requests import DeploymentResult
+    from slipway.states import Outcome, Phase
+    from slipway.status import status_of
+    from slipway.verdicts import Reason
+
+from workflows.endings import sentence_of
+from workflows.options import RECORD
+from workflows.steps import Call, Steps
+
+
+async def finish(steps: Steps) -> DeploymentResult:
+    """Write the record's end, give the Lease back, announce, answer."""
+    run = steps.run
+    verdict = run.verdict
+    deployed = run.outcome is Outcome.DEPLOYED
+    because = (
+        f"{run.release.version} is deployed." if deployed or verdict is None else verdict.because
+    )
+    if not deployed:
+        kind = "rolled_back" if run.outcome in _UNDONE else "stopped"
+        steps.notify(kind, f"{run.release.version}: {run.outcome.value}", because)  # type: ignore[arg-type] # both are kinds of notices
+    await steps.notices_sent()
+    run.phase = Phase.ENDED
+    steps.say("", because)
+    await _end_record(steps)
+    await _give_back(steps)
+    steps.display.show()
+    await workflow.wait_condition(workflow.all_handlers_finished)
+    return DeploymentResult(
+        deployment=run.id,
+        outcome=run.outcome,
+        reason=Reason.OK if deployed or verdict is None else verdict.reason,
+        because=because,
+        status=status_of(run).model_dump(mode="json"),
+    )
+
+
+_UNDONE = (Outcome.ROLLED_BACK, Outcome.ROLLBACK_INCOMPLETE)
+
+
+async def _end_record(steps: Steps) -> None:
+    run = steps.run
+    if run.sequence == 0:
+        return
+    data = {
+        "outcome": run.outcome.value,
+        "ended_at": workflow.now().isoformat(),
+        "status": status_of(run).model_dump(mode="json"),
+    }
+    try:
+        await steps.record("end", run.outcome.value, data=data)
+    except ActivityError as error:
+        steps.event(f"The record's end could not be written: {sentence_of(error)}")
+
+
+async def _give_back(steps: Steps) -> None:
+    run = steps.run
+    if run.lease is None or run.outcome is Outcome.ROLLBACK_INCOMPLETE:
+        return
+    request = ReleaseLease(
+        namespace=run.plan.kubernetes.namespace,
+        environment=run.plan.environment,
+        deployment=run.id,
+    )
+    try:
+        await steps.call(Call(Leases.release, request, RECORD, "give the environment back"))
+    except ActivityError as error:
+        steps.event(f"The Lease was not given back: {sentence_of(error)}")

@@ -1,0 +1,66 @@
+"""8. Hand over: announcements, aftercare, the record's end. Trouble here rolls nothing back."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from slipway import names
+    from slipway.states import Outcome, Phase
+
+from workflows.aftercare import Aftercare, AftercareRequest
+from workflows.endings import sentence_of
+from workflows.steps import Steps
+
+
+async def hand_over(steps: Steps) -> None:
+    """Announce the release and start its aftercare."""
+    steps.enter(Phase.HAND_OVER)
+    run = steps.run
+    steps.say("hand-over", "Announcing the release and starting aftercare.")
+    steps.notify(
+        "deployed",
+        f"{run.release.version} is deployed to {run.plan.environment}",
+        f"All {len(run.services)} services are deployed, verified and watched.",
+        next_=f"slipway report {run.id}",
+    )
+    await steps.notices_sent()
+    await _keep_receipts(steps)
+    await _start_aftercare(steps)
+    run.outcome = Outcome.DEPLOYED
+
+
+async def _keep_receipts(steps: Steps) -> None:
+    delivered = [one for one in steps.receipts if 200 <= one["status"] < 300]
+    if not any(one["kind"] == "deployed" for one in delivered):
+        steps.event("The team could not be told; tell them by hand.")
+        return
+    try:
+        kept = await steps.attach("notices.json", steps.receipts)
+    except ActivityError as error:
+        steps.event(f"Receipts were not kept: {sentence_of(error)}")
+        return
+    steps.run.tick("team", at=workflow.now(), by="slipway", artefacts=[kept])
+
+
+async def _start_aftercare(steps: Steps) -> None:
+    run = steps.run
+    request = AftercareRequest(
+        deployment=run.id,
+        plan=run.plan,
+        release=run.release,
+        pods={one.name: one.pod_hash for one in run.services},
+        side_database=run.backup.side_database if run.backup else "",
+        place=run.place,
+    )
+    try:
+        await workflow.start_child_workflow(
+            Aftercare.run,
+            request,
+            id=names.aftercare_workflow_id(run.id),
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            static_summary=f"Aftercare of {run.release.version} in {run.plan.environment}",
+        )
+    except FailureError as error:
+        steps.event(f"Aftercare was not started: {error}")
+        return
+    run.aftercare = names.aftercare_workflow_id(run.id)

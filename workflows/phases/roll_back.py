@@ -1,0 +1,239 @@
+"""Rollback: stop, put back services newest first, then the data, verify from outside, write down
+what happened. Nothing in here looks for aborts: putting back is not interrupted."""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.checks import Checks
+    from activities.rollouts import Rollouts
+
+    from activities.database import DatabaseRollback
+    from slipway.incident import incident_record, post_mortem
+    from slipway.judgements.blame import Blame, blame
+    from slipway.messages.migration import DatabaseRolledBack, RollBackDatabase
+    from slipway.messages.record import RestoreDatabase, RestoreService
+    from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
+    from slipway.messages.watch import Checked, RunFlows
+    from slipway.run import UndoStep
+    from slipway.states import Choice, MigrationState, Outcome, Phase, ServiceState, UndoState
+    from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
+
+from workflows.endings import failed, sentence_of
+from workflows.options import BEST_EFFORT, UNDO
+from workflows.phases.roll_out import SLOW, check_request
+from workflows.steps import Call, Steps
+
+_DATABASE_REASONS = {Reason.MIGRATION_FAILED, Reason.DATA_CORRUPTION}
+
+
+async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = False) -> None:
+    """Put everything back that this run changed, and set the run's outcome."""
+    run = steps.run
+    steps.enter(Phase.ROLL_BACK)
+    run.verdict, run.waiting_for = verdict, []
+    steps.event(f"Rolling back: {verdict.because}")
+    steps.notify("rolled_back", f"Rolling back {run.release.version}", verdict.because)
+    while True:
+        await _undo_all(steps, verdict, without_database)
+        trouble = await _trouble(steps)
+        if trouble is None:
+            run.outcome = Outcome.ROLLED_BACK
+            break
+        if not await _again(steps, trouble):
+            run.outcome = Outcome.ROLLBACK_INCOMPLETE
+            break
+    run.verdict = verdict
+    await _write_down(steps)
+
+
+async def _undo_all(steps: Steps, verdict: Verdict, without_database: bool) -> None:
+    """Services first, newest first; then the data."""
+    pending = [one for one in reversed(steps.run.undo) if one.state is not UndoState.DONE]
+    for step in pending:
+        if isinstance(step.undo, RestoreService):
+            await _restore_service(steps, step, step.undo)
+    for step in pending:
+        if not isinstance(step.undo, RestoreDatabase):
+            continue
+        if without_database or not await _database_wanted(steps, verdict):
+            step.because = "left as it is, by the plan, by request or by a person's decision"
+            step.state = UndoState.DONE
+        else:
+            await _restore_database(steps, step, step.undo)
+
+
+async def _restore_service(steps: Steps, step: UndoStep, undo: RestoreService) -> None:
+    run, name = steps.run, undo.service
+    service, state = run.plan.service(name), run.service(name)
+    steps.say(f"undo:{name}", f"Putting {name} back to {undo.captured.image}.")
+    state.state, step.state = ServiceState.REVERTING, UndoState.RUNNING
+    workload = steps.workload(service)
+    apply = Apply(
+        workload=workload,
+        captured=undo.captured,
+        fence=run.lease.undo_fence if run.lease else 0,
+        op_id=f"{run.id}/undo:{name}",
+        cause=f"slipway {run.id}: rolled back",
+    )
+    try:
+        applied: Applied = await steps.call(Call(Rollouts.apply, apply, UNDO, f"put back {name}"))
+        wait = AwaitRollout(
+            workload=workload,
+            template=applied.template,
+            image=undo.captured.image,
+            deadline=max(steps.lengths.rollout_deadline, 60.0),
+            uid=undo.captured.uid,
+        )
+        rolled: RolledOut = await steps.call(
+            Call(Rollouts.wait, wait, UNDO.lasting(wait.deadline), f"await {name} put back")
+        )
+    except ActivityError as error:
+        await _not_undone(steps, step, sentence_of(error))
+        state.state = ServiceState.REVERT_FAILED
+        return
+    if rolled.verdict.kind is not Kind.PROCEED:
+        await _not_undone(steps, step, rolled.verdict.because)
+        state.state = ServiceState.REVERT_FAILED
+        return
+    state.state, state.pod_hash = ServiceState.REVERTED, rolled.pod_hash
+    await _undone(steps, step, rolled.verdict.because)
+
+
+async def _restore_database(steps: Steps, step: UndoStep, undo: RestoreDatabase) -> None:
+    run = steps.run
+    steps.say("undo:database", "Putting the database back, or proving that nothing changed.")
+    step.state = UndoState.RUNNING
+    request = RollBackDatabase(
+        deployment=run.id,
+        database=run.plan.database,
+        migrations=run.plan.migrations,
+        backup=undo.backup,
+        bucket=run.plan.backup.bucket,
+        fence=run.lease.undo_fence if run.lease else 0,
+        op_id=f"{run.id}/undo:database",
+    )
+    try:
+        done: DatabaseRolledBack = await steps.call(
+            Call(DatabaseRollback.roll_back, request, UNDO.lasting(3600), "put the database back")
+        )
+    except ActivityError as error:
+        await _not_undone(steps, step, sentence_of(error))
+        return
+    run.database = done
+    for one in run.migrations:
+        one.state = MigrationState.ROLLED_BACK
+    if not (done.schema_equal and (done.rows_equal or not done.changed)):
+        await _not_undone(steps, step, done.because)
+        return
+    await _undone(steps, step, done.because)
+
+
+async def _database_wanted(steps: Steps, verdict: Verdict) -> bool:
+    """Whether the plan, or a person where the plan or corruption asks for one, wants it back."""
+    policy = steps.run.plan.rollback.database
+    if verdict.reason is Reason.MIGRATION_FAILED:
+        return True
+    if verdict.reason is not Reason.DATA_CORRUPTION and policy == "always":
+        return True
+    if verdict.reason is not Reason.DATA_CORRUPTION and policy == "when-implicated":
+        return blame(steps.run, [verdict]) is Blame.MIGRATION
+    question = verdict.model_copy(
+        update={
+            "because": "Put the database back to its backup (rollback), which loses later writes, "
+            f"or leave it for inspection (stop)? {verdict.because}"
+        }
+    )
+    choice = await _ask(steps, "undo:database", question, (Choice.ROLL_BACK, Choice.STOP))
+    return choice is Choice.ROLL_BACK
+
+
+async def _trouble(steps: Steps) -> Verdict | None:
+    """What is not back as it was, or None: undo steps, health, critical functions, smoke flows."""
+    broken = [one for one in steps.run.undo if one.state is UndoState.FAILED]
+    if broken:
+        because = " ".join(f"{one.step}: {one.because}" for one in broken)
+        return _incomplete(because[:1500])
+    steps.say("verify:rollback", "Checking that everything works as before.")
+    try:
+        checked = await _check_everything(steps)
+    except ActivityError as error:
+        return failed(error)
+    worst = gravest(checked)
+    if worst is None or worst.kind is Kind.PROCEED:
+        return None
+    return _incomplete(f"After putting everything back: {worst.because}")
+
+
+async def _check_everything(steps: Steps) -> list[Verdict]:
+    run, verdicts = steps.run, []
+    touched = [one.undo.service for one in run.undo if isinstance(one.undo, RestoreService)]
+    for name in touched:
+        request = check_request(steps, run.plan.service(name))
+        checked: Checked = await steps.call(Call(Checks.service, request, SLOW, f"check {name}"))
+        verdicts += checked.verdicts
+    flows = RunFlows(flows=run.plan.smoke, services=run.plan.services, every=steps.lengths.probe)
+    smoke: Checked = await steps.call(Call(Checks.flows, flows, SLOW, "smoke flows"))
+    return verdicts + smoke.verdicts
+
+
+async def _again(steps: Steps, trouble: Verdict) -> bool:
+    """Ask a person whether to try again; by default the rollback ends incomplete."""
+    steps.event(trouble.because)
+    choice = await _ask(steps, "rollback", trouble, (Choice.RETRY, Choice.STOP))
+    return choice is Choice.RETRY
+
+
+async def _ask(steps: Steps, step: str, verdict: Verdict, choices: tuple[Choice, ...]) -> Choice:
+    while True:
+        choice = await steps.ask(step, verdict, choices, Choice.STOP)
+        if choice is not None:
+            return choice
+        steps.controls.abort = steps.controls.rollback = None  # asked already: it is under way
+
+
+async def _undone(steps: Steps, step: UndoStep, because: str) -> None:
+    step.state, step.because = UndoState.DONE, because
+    steps.event(f"Put back {step.step}: {because}")
+    await _write(steps, step)
+
+
+async def _not_undone(steps: Steps, step: UndoStep, because: str) -> None:
+    step.state, step.because = UndoState.FAILED, because
+    steps.event(f"Not put back {step.step}: {because}")
+    await _write(steps, step)
+
+
+async def _write(steps: Steps, step: UndoStep) -> None:
+    """The record follows as well as it can: a dead store must not hold up a rollback."""
+    data = {"state": step.state.value}
+    try:
+        await steps.record(
+            "undone", step.step, because=step.because[:1000], data=data, options=BEST_EFFORT
+        )
+    except ActivityError as error:
+        steps.event(f"The record could not be written: {sentence_of(error)}")
+
+
+async def _write_down(steps: Steps) -> None:
+    """Incident record and post-mortem draft."""
+    run = steps.run
+    documents: list[tuple[str, Any, str]] = [
+        ("incident.json", incident_record(run), "application/json"),
+        ("post-mortem.md", post_mortem(run), "text/markdown"),
+    ]
+    for name, content, media_type in documents:
+        try:
+            kept = await steps.attach(name, content, media_type)
+        except ActivityError as error:
+            steps.event(f"{name} was not kept: {sentence_of(error)}")
+            continue
+        steps.event(f"{name}: {kept.key}")
+
+
+def _incomplete(because: str) -> Verdict:
+    return Verdict(
+        kind=Kind.HOLD, signal=Signal.ROLLOUT, reason=Reason.ROLLBACK_FAILED, because=because
+    )

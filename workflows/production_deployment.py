@@ -1,0 +1,117 @@
+"""The playbook as one workflow. `_playbook` reads as the playbook does."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.leases import Leases
+
+    from slipway import names
+    from slipway.digest import sha256_of
+    from slipway.messages.record import AcquireLease, Opening
+    from slipway.messages.requests import DeploymentRequest, DeploymentResult
+    from slipway.run import new_run
+    from slipway.states import Outcome
+    from slipway.status import StatusDocument, status_of
+    from slipway.verdicts import Reason, Verdict
+
+from workflows.controls import Conversation
+from workflows.endings import RollBackRun, StopRun, asked
+from workflows.finish import finish
+from workflows.options import RECORD
+from workflows.phases.approval import approval
+from workflows.phases.backup import back_up
+from workflows.phases.go import go
+from workflows.phases.hand_over import hand_over
+from workflows.phases.migrate import migrate
+from workflows.phases.preflight import preflight
+from workflows.phases.roll_back import roll_back
+from workflows.phases.roll_out import roll_out
+from workflows.phases.verify import verify
+from workflows.steps import Call, Steps
+
+
+@workflow.defn(name=names.DEPLOYMENT_TYPE)
+class ProductionDeployment(Conversation):
+    """A production release: gates, backup, approval, migrations, eleven services, aftercare."""
+
+    @workflow.init
+    def __init__(self, request: DeploymentRequest) -> None:
+        self.state = new_run(
+            deployment=request.deployment,
+            workflow_id=workflow.info().workflow_id,
+            plan=request.plan,
+            release=request.release,
+            started_at=workflow.now(),
+        )
+        self.steps = Steps(self.state)
+        self.controls = self.steps.controls
+
+    @workflow.run
+    async def run(self, request: DeploymentRequest) -> DeploymentResult:
+        """Carry the release through; put everything back when it must not stay."""
+        try:
+            await self._playbook()
+        except StopRun as stopped:
+            self.state.outcome = stopped.outcome
+            self.state.verdict = stopped.verdict
+        except RollBackRun as wanted:
+            await roll_back(self.steps, wanted.verdict)
+        except asyncio.CancelledError:
+            await self._cancelled(asked(Reason.CANCELLED, "The workflow was cancelled."))
+        except FailureError as error:
+            await self._cancelled(asked(Reason.STEP_OUT_OF_ATTEMPTS, str(error)))
+        else:
+            await hand_over(self.steps)
+        return await finish(self.steps)
+
+    async def _playbook(self) -> None:
+        steps = self.steps
+        await self._open()
+        await preflight(steps)
+        await back_up(steps)
+        await approval(steps)
+        await go(steps)
+        await migrate(steps)
+        for service in self.state.plan.services:
+            await roll_out(steps, service.name)
+        await verify(steps)
+
+    async def _open(self) -> None:
+        """Take the environment and begin the record, from which `Rollback` can start."""
+        run, steps = self.state, self.steps
+        request = AcquireLease(
+            namespace=run.plan.kubernetes.namespace,
+            environment=run.plan.environment,
+            deployment=run.id,
+        )
+        run.lease = await steps.forward(
+            "lease",
+            f"Taking {run.plan.environment}.",
+            lambda: Call(Leases.acquire, request, RECORD, f"take {run.plan.environment}"),
+        )
+        opening = Opening(
+            deployment=run.id,
+            workflow_id=run.workflow_id,
+            plan=run.plan,
+            release=run.release,
+            plan_sha256=sha256_of(run.plan),
+            release_sha256=sha256_of(run.release),
+            requester=run.requester,
+            epoch=run.lease.epoch if run.lease else 0,
+        )
+        await steps.record("open", "open", data=opening.model_dump(mode="json"))
+
+    async def _cancelled(self, verdict: Verdict) -> None:
+        if self.state.changed:
+            await roll_back(self.steps, verdict)
+            return
+        self.state.outcome = Outcome.STOPPED
+        self.state.verdict = verdict
+
+    @workflow.query(name="status", description="The status document")
+    def status(self) -> StatusDocument:
+        """Return the status document."""
+        return status_of(self.state)
