@@ -238,9 +238,10 @@ class ObjectStore:
                 found.append(str(one["Prefix"])[len(prefix) :].rstrip("/"))
         return found
 
-    async def delete(self, bucket: str, key: str, version: str) -> None:
-        """Delete one version of an object."""
-        await self._call("delete_object", Bucket=bucket, Key=key, VersionId=version)
+    async def delete_in_the_end(self, bucket: str, key: str, version: str) -> None:
+        """Delete one version of an object, also when cancelled meanwhile."""
+        pinned = {"VersionId": version} if version else {}
+        await uninterrupted(self._call("delete_object", Bucket=bucket, Key=key, **pinned))
 
     async def bucket_protection(self, bucket: str) -> tuple[bool, bool]:
         """Return whether a bucket keeps versions, and whether it can lock objects."""

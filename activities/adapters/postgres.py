@@ -1,197 +1,117 @@
-"""PostgreSQL: sessions by psycopg, its own tools as child processes."""
+"""PostgreSQL as the activities see it. The work itself is in the `postgres_*` modules."""
 
-import os
+import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import psycopg
-from psycopg.rows import TupleRow
-
-from activities.adapters.postgres_url import Target, resolve_target
-from activities.adapters.processes import Finished, run
-from slipway.errors import SlipwayError, Unreachable
-from slipway.pg_commands import major_of, version
-from slipway.verdicts import Reason
-
-Connection = psycopg.AsyncConnection[TupleRow]
-
-_CONNECT_TIMEOUT = 5
-_SETTINGS = {
-    "statement_timeout": "0",
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "0",
-    "idle_session_timeout": "0",
-    "client_connection_check_interval": "1s",
-    "search_path": "pg_catalog",
-    "row_security": "off",
-    "timezone": "UTC",
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "extra_float_digits": "3",
-    "bytea_output": "hex",
-    "lc_monetary": "C",
-    "xmlbinary": "base64",
-}
-"""A database may carry defaults of its own (statement_timeout, time zone): not for us, or two
-fingerprints of the same rows would differ. `row_security=off` makes a hidden row an error."""
+from activities.adapters import postgres_catalog as catalog
+from activities.adapters import postgres_control as control
+from activities.adapters import postgres_lost as losses
+from activities.adapters import postgres_side as side
+from activities.adapters.postgres_backup import Copying, copying, differing
+from activities.adapters.postgres_lost import Baseline, Lost
+from activities.adapters.postgres_migrate import (
+    Migrating,
+    Order,
+    fence_off,
+    migrating,
+    state_of,
+)
+from activities.adapters.postgres_sessions import Sessions
+from activities.adapters.postgres_swap import Swapping, swapping
+from slipway.errors import BadInput
+from slipway.judgements.backup import is_ours
+from slipway.messages.migration import AppliedMigration, DatabaseState
+from slipway.messages.record import TableFingerprint
+from slipway.plan import Database
 
 
-class Postgres:
-    """Opens sessions and runs PostgreSQL's tools. Holds no connection of its own."""
+class Postgres(Sessions):
+    """Everything done to the databases of a plan. Holds no connection between calls."""
 
-    def __init__(self, programs: Path | None = None) -> None:
-        """`programs`: folder of pg_dump and pg_restore; else `SLIPWAY_PG_BIN`, else `PATH`."""
-        given = os.environ.get("SLIPWAY_PG_BIN", "")
-        self._programs = programs or (Path(given) if given else None)
+    def copying(self, database: Database, name: str) -> AbstractAsyncContextManager[Copying]:
+        """Make a dump and a side database `name`; cleans up when it fails or is cancelled."""
+        return copying(self, self.target(database.url), self.target(database.admin_url), name)
 
-    def target(self, reference: str) -> Target:
-        """Return the database that a plan's reference leads to."""
-        return resolve_target(reference)
+    def migrating(
+        self, database: Database, deployment: str, fence: int, op_id: str
+    ) -> AbstractAsyncContextManager[Migrating]:
+        """Take the right to migrate, or raise Fenced."""
+        order = Order(database.name, database.owner, deployment, fence, op_id)
+        return migrating(self, self.target(database.url), self.target(database.admin_url), order)
+
+    def swapping(
+        self, database: Database, deployment: str, fence: int, op_id: str
+    ) -> AbstractAsyncContextManager[Swapping]:
+        """Take the right to swap; ends every attempt at migrating. Raises Fenced."""
+        order = Order(database.name, database.owner, deployment, fence, op_id)
+        return swapping(self, self.target(database.url), self.target(database.admin_url), order)
+
+    async def fence(self, database: Database, fence: int, op_id: str) -> tuple[int, int]:
+        """Write an undo's fence; return how many sessions ended and roles closed."""
+        admin = self.target(database.admin_url)
+        return await fence_off(self, admin, database.name, fence, op_id)
+
+    async def state(self, database: Database, ledger: str) -> DatabaseState:
+        """Return ledger and schema fingerprint of production."""
+        return await state_of(self, self.target(database.url), ledger)
+
+    async def ledger(self, reference: str, table: str) -> list[AppliedMigration]:
+        """Return the ledger of any database, reading only."""
+        async with self.session(self.target(reference), "ledger", read_only=True) as session:
+            return await catalog.ledger(session, table)
+
+    async def fingerprint(self, database: Database, table: str) -> TableFingerprint | None:
+        """Return rows and content hash of one table of production, None when it is not there."""
+        async with self.session(self.target(database.url), "ledger", read_only=True) as session:
+            found = await catalog.fingerprints(session, only=table)
+        return found[0] if found else None
+
+    async def differing(
+        self, database: Database, name: str, tables: list[TableFingerprint], schema_sha256: str
+    ) -> list[str]:
+        """Say how the database `name` on production's server differs from a backup."""
+        target = self.target(database.url).on(name)
+        return await differing(self, target, tables, schema_sha256)
 
     @asynccontextmanager
-    async def session(
-        self,
-        target: Target,
-        purpose: str = "reader",
-        *,
-        read_only: bool = False,
-        statement_timeout: float = 0,
-    ) -> AsyncIterator[Connection]:
-        """Open a session in autocommit mode, named `slipway <purpose>` in pg_stat_activity.
+    async def baseline(
+        self, database: Database, name: str, ledger: str, against: str | None = None
+    ) -> AsyncIterator[Baseline]:
+        """Note the rows of the side database `name`, to count afterwards what a swap lost.
 
-        `statement_timeout` in seconds, 0 for none. Errors of the server, also those of the
-        caller's block, become SlipwayErrors; a cancelled caller stops the running statement.
+        `against`: the database that will be compared with it; production when left out.
         """
-        with _explained(target):
-            connection = await psycopg.AsyncConnection.connect(
-                **target.arguments(),
-                autocommit=True,
-                connect_timeout=_CONNECT_TIMEOUT,
-                application_name=f"slipway {purpose}"[:63],
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=3,
-                tcp_user_timeout=30_000,
+        target = self.target(database.url)
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-rows-"))
+        try:
+            async with (
+                self.session(target.on(name), "rows", read_only=True) as before,
+                self.session(target.on(against or database.name), "rows", read_only=True) as after,
+            ):
+                noted = await losses.baseline(before, after, folder, ledger)
+            yield noted
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def lost(self, database: Database, kept: str, noted: Baseline) -> Lost:
+        """Count what the database `kept` holds that the noted one did not."""
+        target = self.target(database.url).on(kept)
+        async with self.session(target, "count") as session:
+            return await noted.lost_in(session)
+
+    async def drop_side(self, database: Database, name: str) -> bool:
+        """Drop a database that slipway made; return whether it was there. Raises BadInput for
+        any other name."""
+        if not is_ours(name, database.name):
+            raise BadInput(
+                f"{name} is no database that slipway made beside {database.name}.",
+                "Nothing was dropped; drop it by hand if it should go.",
             )
-            async with connection:
-                await _settle(connection, read_only, statement_timeout)
-                yield connection
-
-    def tool(self, name: str) -> str:
-        """Return the path of one of PostgreSQL's tools. Raises SlipwayError when it is missing."""
-        folder = str(self._programs) if self._programs else None
-        found = shutil.which(name, path=folder)
-        if found is None:
-            raise SlipwayError(
-                f"{name} is not found in {folder or 'PATH'}.",
-                "Install the PostgreSQL client tools of the server's major version, or set "
-                "SLIPWAY_PG_BIN to their folder.",
-                reason=Reason.ENVIRONMENT_NOT_READY,
-            )
-        return found
-
-    async def run_tool(
-        self,
-        command: Sequence[str],
-        target: Target,
-        *,
-        stdout: int | None = None,
-        keep: int = 16_384,
-    ) -> Finished:
-        """Run one of PostgreSQL's tools as the target's role. The password is in no argument."""
-        base = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", **target.environment()}
-        with _passfile(target) as (variables, descriptors):
-            return await run(
-                command,
-                env={**base, "PGAPPNAME": "slipway tool", "PGCONNECT_TIMEOUT": "10", **variables},
-                stdout=stdout,
-                pass_fds=descriptors,
-                secrets=[target.password],
-                keep=keep,
-            )
-
-    async def tool_major(self) -> int:
-        """Return pg_dump's major version, such as 18."""
-        done = await run(version(self.tool("pg_dump")), env={"LC_ALL": "C"}, deadline=10)
-        return major_of(done.stdout)
-
-    async def check_tools(self, connection: Connection) -> None:
-        """Refuse client tools of another major version than the server's: their dumps may not
-        restore there."""
-        server = connection.info.server_version // 10_000
-        client = await self.tool_major()
-        if client != server:
-            raise SlipwayError(
-                f"pg_dump is version {client}, the server is version {server}.",
-                f"Install the PostgreSQL {server} client tools and set SLIPWAY_PG_BIN to them.",
-                reason=Reason.ENVIRONMENT_NOT_READY,
-            )
-
-
-async def _settle(connection: Connection, read_only: bool, statement_timeout: float) -> None:
-    settings = dict(_SETTINGS)
-    if connection.info.server_version >= 170000:
-        settings["transaction_timeout"] = "0"
-    if statement_timeout:
-        settings["statement_timeout"] = f"{statement_timeout * 1000:.0f}ms"
-    settings["default_transaction_read_only"] = "on" if read_only else "off"
-    await connection.execute(
-        "SELECT set_config(name, value, false)"
-        " FROM unnest(%s::text[], %s::text[]) AS given(name, value)",
-        [list(settings), list(settings.values())],
-    )
-
-
-async def rows(connection: Connection, query: str, *values: Any) -> list[TupleRow]:
-    """Run a query written in this program and return all its rows."""
-    cursor = await connection.execute(query.encode(), values or None)
-    return await cursor.fetchall()
-
-
-async def row(connection: Connection, query: str, *values: Any) -> TupleRow | None:
-    """Run a query written in this program and return its first row."""
-    found = await rows(connection, query, *values)
-    return found[0] if found else None
-
-
-@contextmanager
-def _passfile(target: Target) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """Give the password as a passfile that is on no disk, in no argument and no environment."""
-    if not hasattr(os, "memfd_create"):  # not Linux: the environment is readable by its owner only
-        yield {"PGPASSWORD": target.password}, []
-        return
-    descriptor = os.memfd_create("passfile", 0)
-    try:
-        escaped = target.password.replace("\\", "\\\\").replace(":", "\\:")
-        os.fchmod(descriptor, 0o600)
-        os.write(descriptor, f"*:*:*:*:{escaped}\n".encode())
-        yield {"PGPASSFILE": f"/proc/self/fd/{descriptor}"}, [descriptor]
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _explained(target: Target) -> Iterator[None]:
-    try:
-        yield
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise SlipwayError(
-            f"Role {target.user} lacks a right in {target.name}: {_said(error)}.",
-            "Grant it what the deployment guide lists, then retry.",
-            reason=Reason.ENVIRONMENT_NOT_READY,
-        ) from error
-    except psycopg.Error as error:
-        raise Unreachable(
-            f"PostgreSQL ({target.name}) failed: {_said(error)}.",
-            "Check that the server runs and that the role may log in, then retry.",
-        ) from error
-
-
-def _said(error: psycopg.Error) -> str:
-    """The server's own words on one line. Details are left out: they may hold rows of people."""
-    code = f"SQLSTATE {error.sqlstate}: " if error.sqlstate else ""
-    text = error.diag.message_primary or str(error)
-    return (code + " ".join(text.split()))[:400].rstrip(".")
+        async with control.exclusive(
+            self, self.target(database.admin_url), f"copy {name}"
+        ) as admin:
+            return await side.drop(admin, name)

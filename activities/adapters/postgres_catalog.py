@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from activities.adapters.postgres import Connection, Postgres, row, rows
+from activities.adapters.postgres_sessions import Connection, Sessions, row, rows
 from activities.adapters.postgres_url import Target
 from slipway import pg_commands
 from slipway.errors import SlipwayError, Unreachable
@@ -46,14 +46,16 @@ async def table_names(connection: Connection) -> list[tuple[str, str]]:
     return [(schema, name) for schema, name in await rows(connection, _TABLES)]
 
 
-async def fingerprints(connection: Connection) -> list[TableFingerprint]:
-    """Return rows and content hash of every table, computed by the server.
+async def fingerprints(connection: Connection, only: str | None = None) -> list[TableFingerprint]:
+    """Return rows and content hash of every table, or of one (`schema.table`), by the server.
 
     Hashed as text: `hash_record_extended` would be faster but hashes the OIDs of enum values,
     which differ in every copy. Not covered: large objects and materialized views.
     """
     found = []
     for schema, name in await table_names(connection):
+        if only not in (None, f"{schema}.{name}"):
+            continue
         cursor = await connection.execute(
             sql.SQL(
                 "SELECT count(*), coalesce(sum(hashtextextended(slipway_row::text, 0)::numeric), 0)"
@@ -116,7 +118,7 @@ async def ledger(connection: Connection, table: str) -> list[AppliedMigration]:
 
 
 async def schema_fingerprint(
-    postgres: Postgres, target: Target, snapshot: str | None = None
+    postgres: Sessions, target: Target, snapshot: str | None = None
 ) -> str:
     """Return the digest of a database's schema, as of an exported snapshot when one is given."""
     command = pg_commands.schema(postgres.tool("pg_dump"), target.where, snapshot)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from activities.adapters.postgres import Connection, Postgres, row, rows
+from activities.adapters.postgres_sessions import Connection, Sessions, row, rows
 from activities.adapters.postgres_url import Target
 from slipway.errors import Fenced, SlipwayError, Unreachable
 from slipway.judgements.backup import short_id
@@ -48,19 +48,20 @@ class Attempt:
 
 
 @asynccontextmanager
-async def exclusive(postgres: Postgres, target: Target, what: str) -> AsyncIterator[Connection]:
+async def exclusive(postgres: Sessions, target: Target, what: str) -> AsyncIterator[Connection]:
     """Open a session that holds an advisory lock on `what`. The newest attempt wins: a session
     that holds it is ended, since its owner was given up (frozen or cut off) and could otherwise
     wake and clean up what now belongs to this one. So: clean up by this session only."""
     async with postgres.session(target, what) as connection:
         async with _patience(f"the lock on {what}"):
-            while not await _try_lock(connection, what):
+            while not await try_lock(connection, what):
                 await _end_holders(connection, what)
                 await asyncio.sleep(0.05)
         yield connection
 
 
-async def _try_lock(connection: Connection, what: str) -> bool:
+async def try_lock(connection: Connection, what: str) -> bool:
+    """Take the advisory lock on `what` if nobody holds it; return whether it was taken."""
     found = await row(connection, "SELECT pg_try_advisory_lock(%s, hashtext(%s))", _CLASS, what)
     return bool(found and found[0])
 

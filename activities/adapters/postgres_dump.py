@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from activities.adapters import postgres_catalog as catalog
-from activities.adapters.postgres import Connection, Postgres, row
+from activities.adapters.postgres_sessions import Connection, Sessions, row
 from activities.adapters.postgres_url import Target
 from activities.adapters.processes import Stopped, in_stoppable_thread, together, uninterrupted
 from slipway import pg_commands
@@ -53,7 +53,7 @@ async def size_of(connection: Connection, database: str) -> int:
     return int(found[0]) if found else 0
 
 
-async def dump(postgres: Postgres, target: Target, folder: Path) -> Dumped:
+async def dump(postgres: Sessions, target: Target, folder: Path) -> Dumped:
     """Dump a database into `folder`, and fingerprint it in the same snapshot.
 
     Raises BackupFailed when pg_dump fails or the disk is full.
@@ -74,7 +74,7 @@ async def dump(postgres: Postgres, target: Target, folder: Path) -> Dumped:
     return Dumped(packed, taken_at, server_version, schema, tables, used)
 
 
-async def _dump_packed(postgres: Postgres, target: Target, snapshot: str, file: Path) -> Packed:
+async def _dump_packed(postgres: Sessions, target: Target, snapshot: str, file: Path) -> Packed:
     reader, writer = os.pipe()
     packing = asyncio.create_task(asyncio.to_thread(_pack, reader, file))
     try:
@@ -159,13 +159,13 @@ def _unpack(packed: Path, plain: Path, stop: threading.Event) -> tuple[str, int]
     return target.digest.hexdigest(), target.size
 
 
-async def read_through(postgres: Postgres, plain: Path) -> None:
+async def read_through(postgres: Sessions, plain: Path) -> None:
     """Let pg_restore read every byte of a dump. Raises BackupNotRestorable."""
     command = pg_commands.read_through(postgres.tool("pg_restore"), str(plain))
     await _restoring(postgres.run_tool(command, _NOWHERE), "The dump cannot be read")
 
 
-async def restore(postgres: Postgres, side: Target, plain: Path) -> None:
+async def restore(postgres: Sessions, side: Target, plain: Path) -> None:
     """Restore a dump into an empty database and gather statistics, without which the first
     queries after a swap would crawl. Raises BackupNotRestorable."""
     command = pg_commands.restore(postgres.tool("pg_restore"), side.where, str(plain))

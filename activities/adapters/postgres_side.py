@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from activities.adapters.postgres import Connection, row, rows
+from activities.adapters.postgres_sessions import Connection, row, rows
 from slipway.errors import SlipwayError
 
 _LIKE = """
@@ -139,3 +139,11 @@ def _scope(role: str | None, database: str) -> sql.Composable:
 
 def _setting(name: str) -> sql.Composable:
     return sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
+
+
+async def close_to_others(admin: Connection, name: str, owner: str) -> None:
+    """Take every grant on a database from everybody but its owner."""
+    on = sql.SQL("ON DATABASE {}").format(sql.Identifier(name))
+    async with admin.transaction():
+        for role in {one[0] for one in await rows(admin, _GRANTS, name)} - {owner}:
+            await admin.execute(sql.SQL("REVOKE ALL {} FROM {}").format(on, _grantee(role)))

@@ -33,7 +33,8 @@ def side_name(database: str, deployment: str, tag: str) -> str:
 def is_ours(name: str, database: str) -> bool:
     """Whether a name is one that slipway gives to copies of this database."""
     head, mark, tail = name.partition(MARK)
-    return bool(mark and tail) and bool(head) and database.startswith(head)
+    whole = head == database or (len(name) == _LONGEST and database.startswith(head))
+    return bool(mark and tail and head) and whole
 
 
 def dump_key(prefix: str, taken_at: datetime, deployment: str) -> str:

@@ -1,0 +1,124 @@
+"""The migration workspace: its journal and files, pinned by digest, and a copy to run it in."""
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from slipway.errors import MigrationRefused
+from slipway.judgements.migrations import LARGEST_FILE, MigrationText, parse_journal
+from slipway.release import MigrationSet
+
+_MOST_FILES = 20_000
+_MODULES = "node_modules"
+_SKIPPED = {_MODULES, ".git"}
+
+
+class Workspaces(Protocol):
+    """Where folders referred to as `artifact:…` are found."""
+
+    def path(self, reference: str) -> Path:
+        """Return the folder, or raise BadInput when there is none inside the artifacts' root."""
+        ...
+
+
+async def read_migrations(root: Path, folder: str, release: MigrationSet) -> list[MigrationText]:
+    """Return every migration of a workspace in the journal's order.
+
+    Raises MigrationRefused when the journal is not the one that the release pins, or when a file
+    is missing, too long or no text.
+    """
+    return await asyncio.to_thread(_read_all, root, folder, release.journal_sha256)
+
+
+def _read_all(root: Path, folder: str, journal_sha256: str) -> list[MigrationText]:
+    migrations = _inside(root, root / folder)
+    content = _read(_inside(migrations, migrations / "meta" / "_journal.json"))
+    found = hashlib.sha256(content).hexdigest()
+    if found != journal_sha256:
+        raise MigrationRefused(
+            f"The migration journal has the digest {found[:12]}, the release says "
+            f"{journal_sha256[:12]}.",
+            "Make the release again from the workspace that was tested in staging.",
+        )
+    texts = []
+    for entry in parse_journal(content).entries:
+        sql = _read(_inside(migrations, migrations / f"{entry.tag}.sql"))
+        digest = hashlib.sha256(sql).hexdigest()
+        texts.append(
+            MigrationText(tag=entry.tag, when=entry.when, hash=digest, sql=_text(entry.tag, sql))
+        )
+    return texts
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise MigrationRefused(
+            f"{path.name} cannot be read: {error.strerror}.",
+            "Correct `migrations.folder` in the plan or the workspace of the release.",
+        ) from None
+    if len(content) > LARGEST_FILE:
+        raise MigrationRefused(f"{path.name} is longer than {LARGEST_FILE >> 20} MiB.")
+    return content
+
+
+def _text(tag: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise MigrationRefused(f"{tag}.sql is not UTF-8 text.") from None
+
+
+def _inside(root: Path, path: Path) -> Path:
+    real = path.resolve()
+    if not real.is_relative_to(root.resolve()):
+        raise MigrationRefused(
+            f"{path.name} leads out of the migration workspace.", "Remove the link."
+        )
+    return real
+
+
+@asynccontextmanager
+async def copied(root: Path) -> AsyncIterator[Path]:
+    """Copy a workspace to a folder of its own and remove it afterwards.
+
+    What is read from the copy and what is run there are the same files, whatever happens to the
+    original meanwhile. Installed packages are not copied but linked.
+    """
+    holder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-migrate-"))
+    try:
+        yield await asyncio.to_thread(_copy, root, holder / "workspace")
+    finally:
+        await asyncio.to_thread(shutil.rmtree, holder, ignore_errors=True)
+
+
+def _copy(root: Path, target: Path) -> Path:
+    root = root.resolve()
+    count = 0
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        here = target / folder.relative_to(root)
+        here.mkdir(parents=True)
+        for one in sorted(folder.iterdir()):
+            count += 1
+            if count > _MOST_FILES:
+                raise MigrationRefused(f"The workspace has more than {_MOST_FILES} files.")
+            if one.name == _MODULES:
+                (here / one.name).symlink_to(one.resolve())
+            elif one.is_symlink():
+                raise MigrationRefused(
+                    f"{one.relative_to(root)} is a link.", "Put the file itself there."
+                )
+            elif one.is_dir() and one.name not in _SKIPPED:
+                folders.append(one)
+            elif one.is_file():
+                shutil.copyfile(one, here / one.name)
+    return target

@@ -1,0 +1,155 @@
+"""Reviewing, applying and fencing database migrations."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from temporalio import activity
+
+from activities.heartbeat import Progress, heartbeating
+from activities.migration_files import Workspaces, copied, read_migrations
+from slipway.errors import ForeignChange, MigrationFailed, MigrationRefused
+from slipway.judgements.migrations import MigrationText, pending_of, review, unequal
+from slipway.messages.migration import (
+    ApplyMigrations,
+    DatabaseState,
+    Fenced,
+    FenceDatabase,
+    InspectDatabase,
+    MigrationReview,
+    MigrationsApplied,
+    ReviewMigrations,
+)
+
+if TYPE_CHECKING:
+    from activities.adapters.postgres import Postgres
+    from activities.adapters.postgres_migrate import Migrating, Ran
+
+_GIVES_WAY = {"55P03", "40P01", "40001"}
+"""Lock not available, deadlock, serialization failure: nothing was done, trying again is safe."""
+_LONGEST_PAUSE = 2.0
+
+
+class DatabaseMigrations:
+    """The migrations of production, and staging's ledger, which is only read."""
+
+    def __init__(self, postgres: "Postgres", artifacts: Workspaces) -> None:
+        """`artifacts` finds the release's workspace."""
+        self._postgres = postgres
+        self._artifacts = artifacts
+
+    @activity.defn(name="migrations.review")
+    async def review(self, request: ReviewMigrations) -> MigrationReview:
+        """Compare journal, production's ledger, staging's ledger and the release's promise."""
+        root = await asyncio.to_thread(self._artifacts.path, request.release.workspace)
+        texts = await read_migrations(root, request.migrations.folder, request.release)
+        ledger = request.migrations.ledger
+        applied = await self._postgres.ledger(request.database.url, ledger)
+        staging = await self._postgres.ledger(request.staging.database, ledger)
+        return review(texts, applied, request.release.pending, staging)
+
+    @activity.defn(name="migrations.inspect")
+    async def inspect(self, request: InspectDatabase) -> DatabaseState:
+        """Read production's ledger and schema fingerprint."""
+        return await self._postgres.state(request.database, request.migrations.ledger)
+
+    @activity.defn(name="migrations.apply")
+    async def apply(self, request: ApplyMigrations) -> MigrationsApplied:
+        """Apply what is pending by the project's own command; ledger equals journal afterwards.
+
+        Raises Fenced, MigrationRefused before anything is run, MigrationFailed with SQLSTATE.
+        """
+        root = await asyncio.to_thread(self._artifacts.path, request.release.workspace)
+        began = time.monotonic()
+        async with (
+            heartbeating() as progress,
+            copied(root) as workspace,
+            self._postgres.migrating(
+                request.database, request.deployment, request.fence, request.op_id
+            ) as work,
+        ):
+            texts = await read_migrations(workspace, request.migrations.folder, request.release)
+            attempts = 0
+            if await _something_to_do(request, texts, work):
+                attempts = await _apply(request, texts, work, workspace, progress)
+            state = await work.state(request.migrations.ledger)
+        return MigrationsApplied(
+            state=state,
+            applied_at=datetime.now(UTC),
+            seconds=time.monotonic() - began,
+            attempts=attempts,
+        )
+
+    @activity.defn(name="migrations.fence")
+    async def fence(self, request: FenceDatabase) -> Fenced:
+        """End every attempt at migrating and refuse later ones."""
+        ended, closed = await self._postgres.fence(request.database, request.fence, request.op_id)
+        return Fenced(ended_backends=ended, closed_roles=closed)
+
+
+async def _something_to_do(
+    request: ApplyMigrations, texts: list[MigrationText], work: "Migrating"
+) -> bool:
+    """Check what was reviewed against what stands now; False when it is applied already."""
+    applied = await work.ledger(request.migrations.ledger)
+    pending = pending_of(texts, applied)
+    if not pending and not unequal(texts, applied) and (work.known or not request.pending):
+        return False
+    if [one.hash for one in pending] != [one.hash for one in request.pending]:
+        raise ForeignChange(
+            f"{len(pending)} migrations are pending, {len(request.pending)} were approved: the "
+            "ledger or the workspace has changed since.",
+            "Look at who migrated the database, then start again.",
+        )
+    refused = review(texts, applied, request.release.pending, None).refused
+    if refused:
+        raise MigrationRefused(
+            f"The pending migrations must not be applied: {' '.join(refused[:5])}",
+            "Correct the migrations and run them in staging first.",
+        )
+    return True
+
+
+async def _apply(
+    request: ApplyMigrations,
+    texts: list[MigrationText],
+    work: "Migrating",
+    workspace: Path,
+    progress: Progress,
+) -> int:
+    """Run the command until it succeeds or fails for good; return how many times it ran."""
+    plan = request.migrations
+    ends = time.monotonic() + plan.deadline
+    for number in range(1, plan.lock_attempts + 1):
+        progress.say(f"{' '.join(plan.command)}: attempt {number} of {plan.lock_attempts}")
+        ran = await work.attempt(
+            plan.command,
+            workspace,
+            lock_timeout=plan.lock_timeout,
+            deadline=max(1.0, ends - time.monotonic()),
+        )
+        left = unequal(texts, await work.ledger(plan.ledger))
+        if not left:
+            return number  # also when the command was cut off after it had committed
+        await work.check_fence()
+        if ran.error is None or ran.error.sqlstate not in _GIVES_WAY or ran.code == 0:
+            raise _failed(ran, left)
+        if time.monotonic() > ends:
+            break
+        await asyncio.sleep(min(_LONGEST_PAUSE, 0.2 * number))
+    raise MigrationFailed(
+        f"The migration gave way to other sessions {number} times without getting its locks.",
+        "Find the long transaction in pg_stat_activity, or choose a quieter hour.",
+    )
+
+
+def _failed(ran: "Ran", left: list[str]) -> MigrationFailed:
+    if ran.code == 0:
+        what = f"The migration command reports success, but {' '.join(left[:5])}"
+    elif ran.error is not None:
+        what = f"The migration failed: {ran.error.sentence}."
+    else:
+        what = f"The migration command failed before PostgreSQL reported an error: {ran.words}."
+    return MigrationFailed(what, "Correct the migration and run it in staging first.")
