@@ -1,0 +1,118 @@
+"""What the environment must offer: rights in the cluster, addresses of a local stack, roles."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from slipway.messages.preflight import Finding
+from slipway.plan import Plan
+
+LOCAL_LABEL = "slipway.teei/local-stack"
+LOCAL_SETTING = "slipway.local_stack"
+
+
+@dataclass(frozen=True)
+class Right:
+    """One verb on one kind of object, as a Role grants it."""
+
+    verb: str
+    group: str
+    resource: str
+    subresource: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The resource as a Role names it."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+    @property
+    def rule(self) -> str:
+        """The line to add to the Role."""
+        return (
+            f'- {{apiGroups: ["{self.group}"], resources: ["{self.kind}"], verbs: ["{self.verb}"]}}'
+        )
+
+
+_READING = (
+    Right("get", "apps", "deployments"),
+    Right("list", "apps", "deployments"),
+    Right("list", "apps", "replicasets"),
+    Right("list", "", "pods"),
+    Right("get", "", "pods", "log"),
+)
+PRODUCTION_RIGHTS = (
+    *_READING,
+    Right("patch", "apps", "deployments"),
+    Right("list", "", "events"),
+    Right("get", "", "namespaces"),
+    Right("get", "coordination.k8s.io", "leases"),
+    Right("create", "coordination.k8s.io", "leases"),
+    Right("update", "coordination.k8s.io", "leases"),
+)
+STAGING_RIGHTS = _READING
+
+
+def rule_for(verb: str, group: str, resource: str, subresource: str, namespace: str) -> str:
+    """Return the remedy for a request that was forbidden."""
+    rule = Right(verb, group, resource, subresource).rule
+    return f"Add to slipway's Role in namespace {namespace}: {rule}"
+
+
+def missing_rights(namespace: str, missing: Iterable[Right]) -> list[Finding]:
+    """Return a finding for each right that slipway lacks, with the line to add."""
+    return [
+        Finding(
+            severity="block",
+            what=f"slipway may not {one.verb} {one.kind} in namespace {namespace}.",
+            remedy=rule_for(one.verb, one.group, one.resource, one.subresource, namespace),
+        )
+        for one in missing
+    ]
+
+
+def not_loopback(addresses: Mapping[str, str]) -> list[str]:
+    """Return the names of addresses (URLs or hosts) that lead off this machine."""
+    return sorted(name for name, address in addresses.items() if not _loopback(address))
+
+
+def addresses_of(plan: Plan) -> dict[str, str]:
+    """Return every plain address of a plan by where it stands."""
+    found = {"metrics.url": plan.metrics.url}
+    if plan.notices.webhook.startswith("http"):
+        found["notices.webhook"] = plan.notices.webhook
+    for one in plan.services:
+        for what, address in (("url", one.url), ("staging_url", one.staging_url)):
+            if address:
+                found[f"{one.name}.{what}"] = address
+    return found
+
+
+def local_only(
+    time_scale: float, far: list[str], labels: Mapping[str, str], setting: str | None
+) -> list[Finding]:
+    """Block compressed time unless everything is the local stack."""
+    if time_scale <= 1:
+        return []
+    wrong = []
+    if far:
+        wrong.append(f"{', '.join(far[:5])} is not on this machine")
+    if labels.get(LOCAL_LABEL) != "true":
+        wrong.append(f"the namespace does not carry the label {LOCAL_LABEL}=true")
+    if setting != "true":
+        wrong.append(f"the database does not carry the setting {LOCAL_SETTING}=true")
+    if not wrong:
+        return []
+    what = f"time_scale is {time_scale:g}, but {'; '.join(wrong)}."
+    remedy = "Remove time_scale: it is for the local stack only."
+    return [Finding(severity="block", what=what, remedy=remedy)]
+
+
+def _loopback(address: str) -> bool:
+    host = urlsplit(address).hostname if "//" in address else address
+    if host is None or host == "localhost" or host.startswith("/"):
+        return host is not None  # a folder is a Unix socket
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
