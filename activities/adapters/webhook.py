@@ -40,14 +40,16 @@ class Webhook:
         headers = {"content-type": "application/json", "idempotency-key": key}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client:
-                answer = await client.post(address, content=content, headers=headers)
-        except httpx.TransportError as error:
+                request = client.build_request("POST", address, content=content, headers=headers)
+                answer = await client.send(request, stream=True)
+                beginning = await _beginning(answer)
+        except (httpx.TransportError, httpx.DecodingError) as error:
             what = type(error).__name__
             raise Unreachable(
                 f"The receiver of notices ({_name(to)}) cannot be reached: {what}.",
                 "Check notices.webhook and the network; the notice is sent again.",
             ) from None
-        return _receipt(answer, _name(to))
+        return _receipt(answer, beginning, _name(to))
 
     def _address(self, to: str) -> str:
         address = to if to.startswith(("http://", "https://")) else self._look_up(to)
@@ -66,10 +68,23 @@ class Webhook:
         return address
 
 
-def _receipt(answer: httpx.Response, name: str) -> Sent:
+async def _beginning(answer: httpx.Response) -> str:
+    """Return the beginning of the answer; an endless one is not read on."""
+    content = b""
+    try:
+        async for chunk in answer.aiter_bytes():
+            content += chunk
+            if len(content) >= 4 * _RECEIPT:
+                break
+    finally:
+        await answer.aclose()
+    return content.decode(errors="replace")[:_RECEIPT]
+
+
+def _receipt(answer: httpx.Response, beginning: str, name: str) -> Sent:
     status = answer.status_code
     if answer.is_success:
-        return Sent(status=status, receipt=answer.text[:_RECEIPT])
+        return Sent(status=status, receipt=beginning)
     if status in _OVERLOADED or status >= 500:
         raise Unreachable(
             f"The receiver of notices ({name}) answered {status}.",
