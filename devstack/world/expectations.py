@@ -1,6 +1,7 @@
 """Reads `devstack/expectations.yaml`: how a run with a fault may end."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import yaml
@@ -29,7 +30,7 @@ def ends(service: str, fault: str) -> list[End]:
     A fault of the release itself is asked for as its two parts: `("migration", "fails")`. Raises
     ValueError when the service cannot have the fault, or nothing is expected.
     """
-    document = yaml.safe_load(FILE.read_text())
+    document = _document()
     whole = document["release"].get(f"{service}:{fault}")
     if whole is not None:
         return [_end(document, one) for one in whole["any"]]
@@ -41,6 +42,12 @@ def ends(service: str, fault: str) -> list[End]:
     if not rows:
         raise ValueError(f"expectations.yaml says nothing about {service}:{fault}")
     return [_end(document, one) for one in rows]
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    return document
 
 
 def _end(document: dict[str, Any], row: dict[str, Any]) -> End:

@@ -1,7 +1,6 @@
 """All environments together: follows folders and pods, serves metrics and discovery."""
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +73,7 @@ class World:
         self._manifests: dict[str, dict[str, Any]] = {}
         self._kube = httpx.AsyncClient(**kube.settings(stack))
         self._exporter = Pool(access.url(stack, access.EXPORTER, access.CONTROL), 2)
+        self._complaint = ""
         self._logs: asyncio.Queue[tuple[str, Pod]] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -113,9 +113,17 @@ class World:
             for name in set(self._served) - set(present):
                 await self._served.pop(name).stop()
             for name in set(present) - set(self._served):
-                with contextlib.suppress(StackError, OSError):  # half-written or port busy: again
+                try:
                     await self._serve(Environment.load(present[name]))
+                except (StackError, OSError) as error:  # half-written, or a port is busy: again
+                    self._complain(f"environment {name} is not served yet: {error}")
             await asyncio.sleep(_TICK)
+
+    def _complain(self, text: str) -> None:
+        """Write a line to the process's own log, the same one only once in a row."""
+        if text != self._complaint:
+            self._complaint = text
+            print(text, flush=True)
 
     async def _serve(self, made: Environment) -> None:
         served = Served(self._stack, made)
@@ -211,7 +219,7 @@ class World:
         for served, _, stage in self._stages():
             common = {"namespace": stage.namespace, "environment": served.made.name}
             found.append(_target(host, "postgres", {**common, "service": "postgres"}))
-            for pod in stage.pods.values():
+            for pod in [one for one in stage.pods.values() if one.ready_since is not None]:
                 labels = {
                     **common,
                     "pod": pod.name,
