@@ -37,6 +37,8 @@ _MEMBERSHIPS: tuple[LiteralString, ...] = (
     "GRANT teei_owner TO slipway_admin WITH ADMIN TRUE, INHERIT TRUE, SET TRUE",
     "GRANT pg_signal_backend TO slipway_admin",
     "GRANT pg_monitor TO slipway_admin",
+    # copied to the database that a rollback swaps in; a setting unknown to the server needs it
+    "GRANT SET ON PARAMETER slipway.local_stack TO slipway_admin",
     "GRANT pg_monitor TO teei_exporter",
     "GRANT pg_read_all_data TO teei_probe",
     "GRANT pg_read_all_data TO slipway_staging",
