@@ -14,14 +14,14 @@ from devstack.layout import Layout
 
 
 class KubeApi:
-    """A short-lived client; objects are plain JSON."""
+    """A short-lived client, as the admin or with another token; objects are plain JSON."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, token: str | None = None) -> None:
         authority = layout.config("kubernetes") / "ca.crt"
         self._http = httpx.Client(
             base_url=f"https://{layout.address('kube-apiserver')}",
             verify=ssl.create_default_context(cafile=str(authority)),
-            headers={"Authorization": f"Bearer {layout.secrets['kube-admin']}"},
+            headers={"Authorization": f"Bearer {token or layout.secrets['kube-admin']}"},
             timeout=10,
             trust_env=False,
         )

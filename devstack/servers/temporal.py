@@ -25,17 +25,18 @@ from devstack.errors import StackError
 from devstack.layout import HOST, Layout, write_private
 from devstack.process import Spec
 from devstack.servers.server import Server
+from slipway import names
 
 NAME = "temporal"
 NAMESPACE = "default"
 RETENTION = timedelta(days=30)
 SEARCH_ATTRIBUTES = (
-    "SlipwayDeployment",
-    "SlipwayEnvironment",
-    "SlipwayRelease",
-    "SlipwayPhase",
-    "SlipwayOutcome",
-    "SlipwayWaitingFor",
+    names.SEARCH_DEPLOYMENT,
+    names.SEARCH_ENVIRONMENT,
+    names.SEARCH_RELEASE,
+    names.SEARCH_PHASE,
+    names.SEARCH_OUTCOME,
+    names.SEARCH_WAITING_FOR,
 )
 DYNAMIC_CONFIG = {
     # Tests run a week of aftercare in seconds; only workflows that ask for it skip time.

@@ -15,9 +15,9 @@ async def client() -> Client:
     """Connect to the stack's Temporal server."""
     address = os.environ.get("SLIPWAY_TEST_TEMPORAL")
     if address is None:
-        from devstack.testing import shared_stack
+        from devstack.testing import running_stack
 
-        address = shared_stack().temporal_address
+        address = running_stack().temporal_address
     return await connect(address)
 
 
