@@ -7,11 +7,10 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.watch import Watch
-
     from activities.backups import Backups
     from activities.notices import Announcements
     from activities.record import Records
+    from activities.watch import Watch
     from slipway import names
     from slipway.base import Message
     from slipway.digest import canonical

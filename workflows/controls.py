@@ -51,6 +51,15 @@ class Controls:
         self._answered: dict[str, Reply] = {}
         self._changed = changed
 
+    def wait_for_decision(self, wait: Wait, step: str) -> None:
+        """Offer a parked step to people."""
+        self.parked, self.parked_step, self.decision = wait, step, None
+
+    def unpark(self) -> Resolve | None:
+        """Return what was decided about the parked step, which is parked no longer."""
+        decision, self.parked, self.decision = self.decision, None, None
+        return decision
+
     @property
     def interrupts(self) -> bool:
         """Whether somebody wants the run stopped or taken back."""

@@ -5,7 +5,6 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
-
     from slipway.messages.record import ReleaseLease
     from slipway.messages.requests import DeploymentResult
     from slipway.states import Outcome, Phase

@@ -4,7 +4,6 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.preflight import EnvironmentChecks
-
     from activities.record import Records
     from slipway import names
     from slipway.messages.preflight import EnvironmentReport, Preflight, StagingReport

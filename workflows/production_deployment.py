@@ -7,7 +7,6 @@ from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
-
     from slipway import names
     from slipway.digest import sha256_of
     from slipway.messages.record import AcquireLease, Opening

@@ -1,4 +1,4 @@
-"""Rollback on its own: starts from the record in the bucket, whatever happened to the deployment."""
+"""Rollback on its own: starts from the record, whatever happened to the deployment."""
 
 from temporalio import workflow
 
@@ -6,7 +6,6 @@ with workflow.unsafe.imports_passed_through():
     from datetime import datetime
 
     from activities.leases import Leases
-
     from activities.record import Records
     from slipway import names
     from slipway.messages.record import AcquireLease, ReadRecord, Record

@@ -15,11 +15,10 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
-    from activities.rollouts import Rollouts
-
     from activities.migrations import DatabaseMigrations
     from activities.notices import Announcements
     from activities.record import Records
+    from activities.rollouts import Rollouts
     from slipway import names
     from slipway.digest import canonical
     from slipway.messages.migration import FenceDatabase
@@ -259,8 +258,7 @@ class Steps:
         """Ask a person once. None: somebody interrupted instead."""
         seconds = deadline or self.lengths.operator_deadline
         wait = self._parked(step, verdict, choices, default, seconds)
-        self.controls.parked, self.controls.parked_step = wait, step
-        self.controls.decision = None
+        self.controls.wait_for_decision(wait, step)
         self.run.waiting_for = [wait]
         self.say(step, verdict.because, seconds=seconds)
         self.notify("parked", f"Parked: {step}", verdict.because, next_=wait.command)
@@ -269,8 +267,8 @@ class Steps:
             seconds,
             f"parked {step}: {verdict.reason.value}",
         )
-        self.controls.parked, self.run.waiting_for = None, []
-        decision = self.controls.decision
+        self.run.waiting_for = []
+        decision = self.controls.unpark()
         if decision is not None:
             self.event(f"{step}: {decision.choice.value}, {decision.reason}", by=decision.person)
             return decision.choice

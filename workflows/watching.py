@@ -11,7 +11,6 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.watch import Watch
-
     from slipway.judgements.blame import Blame, blame
     from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
     from slipway.states import Choice, ServiceState
@@ -96,11 +95,12 @@ async def _slice(steps: Steps, request: WatchSlice) -> SliceSeen:
             request.length,
             f"{request.window} {for_length(request.length)}",
         )
-        return await reading
+        seen: SliceSeen = await reading
     except asyncio.CancelledError:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         raise
+    return seen
 
 
 def _early(reading: "asyncio.Task[SliceSeen]") -> bool:

@@ -19,7 +19,7 @@ from slipway.messages.controls import Acknowledge, Approve, Control, Reject, Rep
 from slipway.messages.requests import DeploymentRequest, DeploymentResult, RollbackRequest
 from slipway.plan import Plan
 from slipway.release import Release
-from slipway.run import Run
+from slipway.run import new_run
 from slipway.states import Choice, Phase
 from slipway.status import StatusDocument
 from tests.fakes.activities import activities_of
@@ -89,7 +89,13 @@ class Harness:
 
     async def start_rollback(self, reason: str = "we want it back") -> None:
         """Start `Rollback` from the record."""
-        run = Run.model_construct(id=self.deployment, plan=self.plan)
+        run = new_run(
+            deployment=self.deployment,
+            workflow_id=names.deployment_workflow_id(self.environment),
+            plan=self.plan,
+            release=self.release,
+            started_at=datetime.now(UTC),
+        )
         self.handle = await self.client.start_workflow(
             names.ROLLBACK_TYPE,
             RollbackRequest(place=run.place, person="sre@teei.example", reason=reason),
@@ -100,7 +106,8 @@ class Harness:
 
     async def status(self) -> StatusDocument:
         """Query the status document."""
-        return await self.handle.query("status", result_type=StatusDocument)
+        status: StatusDocument = await self.handle.query("status", result_type=StatusDocument)
+        return status
 
     async def reaches(self, condition: Callable[[StatusDocument], bool]) -> StatusDocument:
         """Wait (real time, no skipping) until the status fulfils a condition."""
@@ -135,9 +142,10 @@ class Harness:
 
     async def update(self, name: str, request: Approve | Reject | Acknowledge | Resolve) -> Reply:
         """Send an update."""
-        return await self.handle.execute_update(
+        reply: Reply = await self.handle.execute_update(
             name, request, id=request.request, result_type=Reply
         )
+        return reply
 
     async def signal(self, name: str, reason: str = "because") -> None:
         """Send a control signal."""

@@ -49,5 +49,6 @@ async def take_backup(steps: Steps) -> None:
     )
     run.tick("backup", at=backup.taken_at, by="slipway", artefacts=[proof])
     steps.event(
-        f"Backup {backup.key}: {backup.rows} rows in {len(backup.tables)} tables, restored and equal."
+        f"Backup {backup.key}: {backup.rows} rows in {len(backup.tables)} tables, "
+        "restored and equal."
     )

@@ -1,12 +1,14 @@
 """4. Go: the window opens, and everything that can age is checked again."""
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.record import Records
     from activities.rollouts import Rollouts
-
+    from slipway import names
     from slipway.approvals import approved
-    from slipway.messages.record import Captured
+    from slipway.messages.record import Captured, FindRecords, RecordList
     from slipway.messages.rollout import Capture
     from slipway.run import Wait
     from slipway.states import Outcome, Phase, ServiceState
@@ -32,6 +34,7 @@ async def go(steps: Steps) -> None:
     await _fresh_backup(steps)
     _still_approved(steps)
     await _capture_all(steps)
+    await _supersede(steps)
 
 
 async def _wait_for_window(steps: Steps) -> None:
@@ -116,6 +119,21 @@ async def capture(steps: Steps, name: str) -> Captured:
     state.captured, state.image_before = captured, captured.image
     state.pod_hash, state.state = captured.pod_hash, ServiceState.CAPTURED
     return captured
+
+
+async def _supersede(steps: Steps) -> None:
+    """Tell the aftercare of the release before that its watch is over."""
+    run = steps.run
+    request = FindRecords(place=run.place, limit=5)
+    try:
+        found: RecordList = await steps.call(Call(Records.find, request, READ, "releases before"))
+        for one in found.records:
+            if one.deployment != run.id and one.outcome == Outcome.DEPLOYED.value:
+                before = names.aftercare_workflow_id(one.deployment)
+                await workflow.get_external_workflow_handle(before).signal("superseded", run.id)
+                steps.event(f"{before} is superseded.")
+    except FailureError:  # it has ended, or nobody knows: nothing depends on it
+        return
 
 
 def _verdict(reason: Reason, because: str) -> Verdict:

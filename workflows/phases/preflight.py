@@ -5,10 +5,9 @@ import asyncio
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.preflight import EnvironmentChecks
-
     from activities.gates import Gates
     from activities.migrations import DatabaseMigrations
+    from activities.preflight import EnvironmentChecks
     from slipway.base import say_length
     from slipway.messages.migration import MigrationReview, ReviewMigrations
     from slipway.messages.preflight import (

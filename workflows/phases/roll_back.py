@@ -8,9 +8,8 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
-    from activities.rollouts import Rollouts
-
     from activities.database import DatabaseRollback
+    from activities.rollouts import Rollouts
     from slipway.incident import incident_record, post_mortem
     from slipway.judgements.blame import Blame, blame
     from slipway.messages.migration import DatabaseRolledBack, RollBackDatabase

@@ -5,7 +5,6 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
     from activities.rollouts import Rollouts
-
     from slipway.messages.record import Captured, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, CheckService

@@ -4,7 +4,6 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
-
     from slipway.messages.watch import Checked, RunFlows, SliceSeen
     from slipway.run import Run
     from slipway.states import Choice, Phase
