@@ -1,10 +1,10 @@
 """The TEEI services on a real cluster and database: answers, rollouts, faults, logs, metrics."""
 
-import json
 import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from devstack.world.environment import Environment
 from devstack.world.images import image
 from devstack.world.kube import Kube
 from devstack.world.services.writer import acknowledged_keys
+from slipway.evidence import EvidenceFile, judge, references
 from starter.loading import load_plan, load_release
 
 pytestmark = pytest.mark.stack
@@ -274,5 +275,10 @@ def test_a_release_and_its_overlay_are_what_slipway_reads(stack: Stack, made: En
     assert staged.partition("@")[2] == made_release.images["analytics"].partition("@")[2]
     assert "errors3" not in staged
     root = release.artifacts_root(stack)
-    evidence = made_release.evidence.staging.at.removeprefix("artifact:")
-    assert json.loads((root / evidence).read_text())["environment"] == "staging"
+    files = {
+        (one.at, one.sha256): EvidenceFile(
+            one.at, one.sha256, (root / one.at.removeprefix("artifact:")).read_bytes()
+        )
+        for one in references(made_release)
+    }
+    assert judge(plan, made_release, files, datetime.now(UTC)).failed == []
