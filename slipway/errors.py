@@ -39,6 +39,19 @@ class Fenced(SlipwayError):
     reason = Reason.FENCED
 
 
+class Absent(SlipwayError):
+    """An object that should be there is not."""
+
+    reason = Reason.ENVIRONMENT_NOT_READY
+
+
+class ChangedMeanwhile(SlipwayError):
+    """A compare-and-set write came too late: read the object again and decide anew."""
+
+    reason = Reason.FOREIGN_CHANGE
+    final = False
+
+
 class ForeignChange(SlipwayError):
     """Somebody else changed the object meanwhile; a person must look."""
 

@@ -1,0 +1,186 @@
+"""What slipway does in a cluster: read Deployments and their pods, write templates and a Lease."""
+
+from typing import Any
+
+from activities.adapters.kube_api import JSON_PATCH, KubeApi, Target
+from slipway.errors import Absent
+from slipway.judgements.environment import Right
+from slipway.judgements.logs import LogLine, parse_lines
+from slipway.judgements.workload import Raw, controlled_by, metadata
+
+FIELD_MANAGER = "slipway"
+_PAGE = 500
+_PAGES = 20
+_LOG_BYTES = 4 * 1024 * 1024
+_LOG_LINES = 20_000
+
+
+class Cluster:
+    """One cluster, as raw JSON objects. Every call may raise SlipwayErrors of `kube_api`."""
+
+    def __init__(self, api: KubeApi | None = None) -> None:
+        """`api`: made from `KUBECONFIG` or the service account when first needed if left out."""
+        self._given = api
+
+    @property
+    def _api(self) -> KubeApi:
+        if self._given is None:
+            self._given = KubeApi.connect()
+        return self._given
+
+    def close(self) -> None:
+        """Let the connections go."""
+        if self._given is not None:
+            self._given.close()
+
+    async def get_deployment(self, namespace: str, name: str) -> Raw:
+        """Return a Deployment. Raises Absent when there is none."""
+        return await self._api.read(_deployments(namespace, name), "get")
+
+    async def list_deployments(self, namespace: str) -> list[Raw]:
+        """Return all Deployments of a namespace."""
+        return await self._list(_deployments(namespace))
+
+    async def list_replica_sets(self, deployment: Raw) -> list[Raw]:
+        """Return the ReplicaSets that a Deployment controls."""
+        found = await self._list(
+            Target("apps", "v1", "replicasets", str(metadata(deployment).get("namespace"))),
+            labelSelector=_selector(deployment),
+        )
+        return controlled_by(found, str(metadata(deployment).get("uid")))
+
+    async def list_pods(self, namespace: str, selector: str | None = None) -> list[Raw]:
+        """Return the pods of a namespace, or those that a label selector names."""
+        return await self._list(_pods(namespace), labelSelector=selector)
+
+    async def list_pods_of(self, deployment: Raw) -> list[Raw]:
+        """Return the pods that a Deployment's selector names."""
+        namespace = str(metadata(deployment).get("namespace"))
+        return await self.list_pods(namespace, _selector(deployment))
+
+    async def patch_deployment(
+        self, deployment: Raw, operations: list[dict[str, Any]], *, dry_run: bool = False
+    ) -> Raw:
+        """Patch a Deployment (JSON patch) and return it as it stands then.
+
+        Raises ChangedMeanwhile when one of the patch's tests fails.
+        """
+        found = metadata(deployment)
+        return await self._api.write(
+            "PATCH",
+            _deployments(str(found.get("namespace")), str(found.get("name"))),
+            "patch",
+            operations,
+            kind=JSON_PATCH,
+            fieldManager=FIELD_MANAGER,
+            dryRun="All" if dry_run else None,
+        )
+
+    async def pod_log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        tail: int = _LOG_LINES,
+        since_seconds: float | None = None,
+        previous: bool = False,
+    ) -> list[LogLine]:
+        """Return the newest `tail` lines of a container's log, no older than `since_seconds`."""
+        text = await self._api.text(
+            Target("", "v1", "pods", namespace, pod, "log"),
+            container=container,
+            tailLines=tail,
+            sinceSeconds=None if since_seconds is None else max(1, int(since_seconds) + 1),
+            timestamps="true",
+            previous="true" if previous else None,
+            limitBytes=_LOG_BYTES,
+        )
+        return parse_lines(text)
+
+    async def events(self, namespace: str, kind: str, name: str) -> list[Raw]:
+        """Return the events about one object, oldest first."""
+        wanted = f"involvedObject.kind={kind},involvedObject.name={name}"
+        found = await self._list(Target("", "v1", "events", namespace), fieldSelector=wanted)
+        return sorted(found, key=lambda one: str(one.get("lastTimestamp") or ""))
+
+    async def get_lease(self, namespace: str, name: str) -> Raw | None:
+        """Return a Lease, or None when there is none."""
+        try:
+            return await self._api.read(_leases(namespace, name), "get")
+        except Absent:
+            return None
+
+    async def create_lease(self, namespace: str, body: Raw) -> Raw:
+        """Create a Lease. Raises ChangedMeanwhile when it is there already."""
+        return await self._api.write("POST", _leases(namespace), "create", body)
+
+    async def replace_lease(self, namespace: str, body: Raw) -> Raw:
+        """Replace a Lease read before. Raises ChangedMeanwhile when it changed meanwhile."""
+        name = str(metadata(body).get("name"))
+        return await self._api.write("PUT", _leases(namespace, name), "update", body)
+
+    async def namespace_labels(self, namespace: str) -> dict[str, str]:
+        """Return a namespace's labels."""
+        target = Target("", "v1", "namespaces", name=namespace)
+        return dict(metadata(await self._api.read(target, "get")).get("labels") or {})
+
+    async def may(self, namespace: str, right: Right) -> bool:
+        """Ask the API server whether slipway has a right in a namespace."""
+        attributes = {
+            "namespace": namespace,
+            "verb": right.verb,
+            "group": right.group,
+            "resource": right.resource,
+            "subresource": right.subresource,
+        }
+        if right.resource == "namespaces":
+            attributes["name"] = namespace
+        target = Target("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
+        body = {"spec": {"resourceAttributes": attributes}}
+        answer = await self._api.write("POST", target, "create", body)
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    async def _list(self, target: Target, **query: Any) -> list[Raw]:
+        found: list[Raw] = []
+        after: str | None = None
+        for _ in range(_PAGES):
+            page = await self._api.read(target, "list", limit=_PAGE, **query, **_continue(after))
+            found += page.get("items") or []
+            after = metadata(page).get("continue") or None
+            if after is None:
+                break
+        return found
+
+
+def _continue(after: str | None) -> dict[str, str]:
+    return {"continue": after} if after else {}
+
+
+def _deployments(namespace: str, name: str = "") -> Target:
+    return Target("apps", "v1", "deployments", namespace, name)
+
+
+def _leases(namespace: str, name: str = "") -> Target:
+    return Target("coordination.k8s.io", "v1", "leases", namespace, name)
+
+
+def _pods(namespace: str) -> Target:
+    return Target("", "v1", "pods", namespace)
+
+
+def _selector(deployment: Raw) -> str:
+    """A Deployment's selector as text; labels first, then expressions."""
+    selector = (deployment.get("spec") or {}).get("selector") or {}
+    parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for one in selector.get("matchExpressions") or []:
+        key, values = one.get("key"), ",".join(one.get("values") or [])
+        parts.append(
+            {
+                "In": f"{key} in ({values})",
+                "NotIn": f"{key} notin ({values})",
+                "Exists": f"{key}",
+                "DoesNotExist": f"!{key}",
+            }[one.get("operator", "Exists")]
+        )
+    return ",".join(parts)

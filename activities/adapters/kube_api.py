@@ -1,0 +1,207 @@
+"""Requests to the Kubernetes API: raw JSON, short timeouts, errors that say what to do.
+
+The client's typed models are not used: they drop fields that they do not know.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from activities.adapters.processes import uninterrupted
+from slipway.errors import Absent, ChangedMeanwhile, SlipwayError, Unreachable
+from slipway.judgements.environment import rule_for
+from slipway.verdicts import Reason
+
+_TIMEOUTS = (3, 10)
+"""Seconds to connect and to read: a watch's own timeout is not to be trusted, these are."""
+_LARGEST = 32 * 1024 * 1024
+_THREADS = 8
+
+JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+
+
+class Forbidden(SlipwayError):
+    """A right is missing; the remedy is the line to add to the Role."""
+
+    reason = Reason.ENVIRONMENT_NOT_READY
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a request is about: enough for its path and for naming a missing right."""
+
+    group: str
+    version: str
+    resource: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path of the collection or object."""
+        base = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [base]
+        if self.namespace:
+            parts += ["namespaces", quote(self.namespace, safe="")]
+        parts.append(self.resource)
+        if self.name:
+            parts.append(quote(self.name, safe=""))
+        if self.subresource:
+            parts.append(self.subresource)
+        return "/".join(parts)
+
+    def __str__(self) -> str:
+        where = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.resource} {self.name}{where}" if self.name else f"{self.resource}{where}"
+
+
+class KubeApi:
+    """One API server. Calls run in threads of their own, so that a slow server starves nobody."""
+
+    def __init__(self, configuration: client.Configuration) -> None:
+        configuration.retries = urllib3.Retry(total=0)  # Temporal retries, and says so
+        configuration.connection_pool_maxsize = _THREADS
+        self._client = client.ApiClient(configuration)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="kubernetes")
+        self.host = str(configuration.host)
+
+    @classmethod
+    def connect(cls) -> "KubeApi":
+        """Use `KUBECONFIG` (or ~/.kube/config), else the Pod's own service account.
+
+        Raises SlipwayError when there is neither.
+        """
+        configuration = client.Configuration()
+        try:
+            config.load_kube_config(client_configuration=configuration)
+        except config.ConfigException as outside:
+            try:
+                config.load_incluster_config(client_configuration=configuration)
+            except config.ConfigException:
+                raise SlipwayError(
+                    f"No Kubernetes cluster is configured: {outside}.",
+                    "Set KUBECONFIG to a kubeconfig file, or run the worker inside the cluster.",
+                    reason=Reason.ENVIRONMENT_NOT_READY,
+                ) from None
+        return cls(configuration)
+
+    def close(self) -> None:
+        """Let the threads and connections go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def read(self, target: Target, verb: str, **query: Any) -> dict[str, Any]:
+        """GET one JSON document. `verb`: get or list, for naming a missing right."""
+        return _document(target, await self._send("GET", target, verb, query=query))
+
+    async def text(self, target: Target, **query: Any) -> str:
+        """GET a text, such as a log."""
+        return (await self._send("GET", target, "get", query=query)).decode("utf-8", "replace")
+
+    async def write(
+        self, method: str, target: Target, verb: str, body: Any, *, kind: str = JSON, **query: Any
+    ) -> dict[str, Any]:
+        """POST, PUT or PATCH. A cancelled caller waits for the answer: a write in flight must be
+        over before anybody says that nothing is in flight."""
+        work = self._send(method, target, verb, query=query, body=body, kind=kind)
+        return _document(target, await uninterrupted(work))
+
+    async def _send(
+        self,
+        method: str,
+        target: Target,
+        verb: str,
+        *,
+        query: Mapping[str, Any],
+        body: Any = None,
+        kind: str = JSON,
+    ) -> bytes:
+        call = partial(self._request, method, target.path, query, body, kind)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, call)
+        except ApiException as error:
+            raise self._explained(target, verb, error) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unreachable(f"{type(error).__name__}: {error}") from None
+
+    def _request(
+        self, method: str, path: str, query: Mapping[str, Any], body: Any, kind: str
+    ) -> bytes:
+        answer = self._client.call_api(
+            path,
+            method,
+            query_params=[(key, value) for key, value in query.items() if value is not None],
+            header_params={"Accept": "application/json, */*", "Content-Type": kind},
+            body=body,
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=_TIMEOUTS,
+        )
+        try:
+            content: bytes = answer.read(_LARGEST + 1)
+        finally:
+            answer.release_conn()
+        if len(content) > _LARGEST:
+            raise SlipwayError(f"{path} answered with more than 32 MiB.", "Look at the namespace.")
+        return content
+
+    def _explained(self, target: Target, verb: str, error: ApiException) -> SlipwayError:
+        status, said = error.status or 0, _said(error)
+        if status == 403 and "forbidden" in said.lower() and "quota" not in said.lower():
+            remedy = rule_for(
+                verb, target.group, target.resource, target.subresource, target.namespace or "-"
+            )
+            return Forbidden(f"slipway may not {verb} {target}.", remedy)
+        if status == 404:
+            return Absent(f"There is no {target}.", "Create it, or correct the plan.")
+        if status == 409 or (status == 422 and "test" in said.lower()):
+            return ChangedMeanwhile(f"{target} changed meanwhile.", "Read it again.")
+        if status == 401:
+            return Unreachable(
+                "Kubernetes does not accept slipway's token.",
+                "Renew the token that KUBECONFIG or the service account gives.",
+            )
+        if status in (0, 408, 429) or status >= 500:
+            return self._unreachable(f"{status} {said}".strip())
+        return SlipwayError(
+            f"Kubernetes refused to {verb} {target}: {status} {said}.", "Correct what it names."
+        )
+
+    def _unreachable(self, said: str) -> Unreachable:
+        return Unreachable(
+            f"The Kubernetes API at {self.host} did not answer: {said[:300]}.",
+            "Check that it runs and that KUBECONFIG leads to it; then retry.",
+        )
+
+
+def _said(error: ApiException) -> str:
+    """The server's own words: the message of its Status, with the causes it gives."""
+    try:
+        status = json.loads(error.body or "")
+        causes = (status.get("details") or {}).get("causes") or []
+        texts = [status.get("message", ""), *(one.get("message", "") for one in causes)]
+    except (ValueError, AttributeError):
+        texts = [str(error.body or error.reason or "")]
+    return " ".join(" ".join(str(one) for one in texts).split())[:400].rstrip(".")
+
+
+def _document(target: Target, content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Unreachable(f"{target} was not answered with a JSON object.", "Retry.")
+    return found
