@@ -1,0 +1,179 @@
+"""Following a deployment to its end: a live view in a terminal, appended lines anywhere else."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from slipway import names
+from slipway.explain import explain
+from slipway.messages.requests import MemoStatus
+from slipway.states import EXIT_CODES, Outcome
+from slipway.status import StatusDocument
+from starter.failures import root_of
+from starter.lookup import Found
+from starter.render import clean, event_line, frame, head, now_line, wait_lines
+from starter.stand import Stand, asked, from_memo, stand_of, waits_for_person
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_EVERY = 1.0
+"""Seconds between two looks."""
+
+
+class View(Protocol):
+    """Shows how a deployment stands, again and again."""
+
+    def show(self, stand: Stand) -> None:
+        """Show the newest stand."""
+
+
+@dataclass
+class Lines:
+    """Appends what is new: for pipes, logs and CI."""
+
+    write: Callable[[str], None]
+    _events: int = 0
+    _now: str = ""
+    _waits: tuple[str, ...] = ()
+    _note: str = ""
+    _headed: bool = False
+
+    def show(self, stand: Stand) -> None:
+        """Write the lines that were not written before."""
+        status, now = stand.status, datetime.now(UTC)
+        if not self._headed:
+            self.write(clean(head(status)))
+            self._headed = True
+        if stand.note != self._note:
+            self._note = stand.note
+            self.write(clean(stand.note))
+        for event in status.timeline[self._events :]:
+            self.write(clean(event_line(event)))
+        self._events = max(self._events, len(status.timeline))
+        current = f"{status.phase.value} {status.current.step} {status.current.reason}"
+        if current != self._now and status.outcome is Outcome.RUNNING:
+            self._now = current
+            self.write(clean(f"{_clock(now)} {status.phase.value:<10} {now_line(status, now)}"))
+        self._show_waits(status, now)
+
+    def _show_waits(self, status: StatusDocument, now: datetime) -> None:
+        waits = tuple(wait.what for wait in status.waiting_for)
+        if waits == self._waits:
+            return
+        for wait in status.waiting_for:
+            if wait.what not in self._waits:
+                for line in wait_lines(wait, now):
+                    self.write(clean(f"{_clock(now)} {line}"))
+        self._waits = waits
+
+
+@dataclass
+class Screen:
+    """Redraws one view, several times a second, so that countdowns run."""
+
+    stand: Stand | None = field(default=None)
+
+    def show(self, stand: Stand) -> None:
+        """Take the newest stand; the next redraw shows it."""
+        self.stand = stand
+
+    def __rich__(self) -> "Text":
+        """Return what the terminal shows now."""
+        from rich.text import Text
+
+        if self.stand is None:
+            return Text("Looking …")
+        lines = frame(self.stand.status, datetime.now(UTC))
+        note = [clean(self.stand.note), ""] if self.stand.note else []
+        return Text("\n".join([*note, *lines]), overflow="ellipsis", no_wrap=True)
+
+
+async def follow(found: Found, *, stop_at_people: bool = False) -> int:
+    """Show a deployment until it has ended and return its outcome's exit code.
+
+    With `stop_at_people` it ends at the first wait for a person, with exit code 7.
+    """
+    with _view() as view:
+        stand = await _watch(found, view, stop_at_people)
+    return conclude(stand)
+
+
+def conclude(stand: Stand) -> int:
+    """Print how it ended, or whom it waits for, and return the exit code."""
+    print()
+    if stand.note:
+        print(clean(stand.note))
+    print("\n".join(explain(stand.status)))
+    return EXIT_CODES[stand.status.outcome]
+
+
+async def _watch(found: Found, view: View, stop_at_people: bool) -> Stand:
+    if found.ended:
+        stand = await stand_of(found)
+        view.show(stand)
+        return stand
+    ending = asyncio.ensure_future(found.handle.result())
+    try:
+        while True:
+            stand = await _look(found)
+            if ending.done():
+                break
+            view.show(stand)
+            if stop_at_people and waits_for_person(stand.status):
+                return stand
+            await asyncio.wait({ending}, timeout=_EVERY)
+    finally:
+        ending.cancel()
+    return await _ended(found, ending, view)
+
+
+async def _look(found: Found) -> Stand:
+    status = await asked(found)
+    if status is not None:
+        return Stand(status, "query")
+    fresh = await _refreshed(found)
+    note = "No worker answers; this is what stands in the memo. Look at the worker."
+    return Stand(from_memo(fresh), "memo", note)
+
+
+async def _refreshed(found: Found) -> Found:
+    memo = await (await found.handle.describe()).memo()
+    return replace(found, memo=MemoStatus.model_validate(memo[names.MEMO_KEY]))
+
+
+async def _ended(found: Found, ending: "asyncio.Future[Any]", view: View) -> Stand:
+    """The result; or, when Temporal ended the workflow itself, what is left to know."""
+    from temporalio.client import WorkflowFailureError
+    from temporalio.exceptions import ApplicationError
+
+    try:
+        result = await ending
+        stand = Stand(StatusDocument.model_validate(result.status), "result")
+    except WorkflowFailureError as error:
+        if isinstance(root_of(error), ApplicationError):
+            raise
+        how = type(error.cause).__name__.removesuffix("Error").upper()
+        stand = await stand_of(replace(await _refreshed(found), ended=how))
+    view.show(stand)
+    return stand
+
+
+@contextmanager
+def _view() -> Iterator[View]:
+    if not sys.stdout.isatty():
+        yield Lines(lambda line: print(line, flush=True))
+        return
+    from rich.live import Live
+
+    screen = Screen()
+    with Live(screen, refresh_per_second=4, transient=False):
+        yield screen
+
+
+def _clock(now: datetime) -> str:
+    return now.strftime("%H:%M:%SZ")
