@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.run import new_run
     from slipway.states import Outcome
     from slipway.status import StatusDocument, status_of
+    from slipway.subject import Subject, subject_of
     from slipway.verdicts import Reason, Verdict
 
 from workflows.controls import Conversation
@@ -114,3 +115,8 @@ class ProductionDeployment(Conversation):
     def status(self) -> StatusDocument:
         """Return the status document."""
         return status_of(self.state)
+
+    @workflow.query(name="subject", description="What approvers approve, in full")
+    def subject(self) -> Subject:
+        """Return what the digest to approve stands for."""
+        return subject_of(self.state)
