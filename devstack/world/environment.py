@@ -26,6 +26,8 @@ _NAME = re.compile(r"^[a-z][a-z0-9]{0,15}$")
 PRODUCTION, STAGING = "production", "staging"
 LIVE_VERSION, NEXT_VERSION = "1.0.0", "1.1.0"
 FILE = "environment.json"
+_REMOVING = "removing.json"
+"""The description while its environment is being removed; a broken removal goes on from it."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,10 @@ class Environment:
         layout.write_json(self.path / FILE, asdict(self))
 
     @classmethod
-    def load(cls, folder: Path) -> "Environment":
+    def load(cls, folder: Path, file: str = FILE) -> "Environment":
         """Read a description. Raises StackError when there is none."""
         try:
-            values = layout.read_json(folder / FILE)
+            values = layout.read_json(folder / file)
             return cls(**{field.name: values[field.name] for field in fields(cls)})
         except (OSError, ValueError, KeyError) as error:
             raise StackError(f"No environment in {folder}: create it first.") from error
@@ -114,8 +116,9 @@ def create(
 def destroy(stack: "Stack", name: str) -> None:
     """Remove an environment: its namespaces, databases and folder. Its backups stay locked."""
     folder = layout.environment_folder(stack, name)
-    made = Environment.load(folder)
-    (folder / FILE).unlink()
+    if (folder / FILE).exists():
+        (folder / FILE).replace(folder / _REMOVING)  # the world lets go of it at once
+    made = Environment.load(folder, _REMOVING)
     cluster.remove(stack, [made.namespace, made.staging_namespace])
     copies.drop_all(stack, made.database)
     for namespace in (made.namespace, made.staging_namespace):
