@@ -1,7 +1,7 @@
 """The mandatory backup: taken, proved to restore, stored, locked."""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -44,6 +44,12 @@ class Manifest(Message):
     version: str
     """The dump's version in a bucket that keeps versions."""
     sequences: list[SequenceNoted]
+
+
+def _locked_until(request: TakeBackup, taken_at: datetime) -> datetime:
+    """Counted from the snapshot, but never in the past, which object stores refuse."""
+    wanted = taken_at + timedelta(seconds=request.backup.retention)
+    return max(wanted, datetime.now(UTC) + timedelta(minutes=1))
 
 
 class Backups:
@@ -114,8 +120,7 @@ class Backups:
                     "Check the object store, then take the backup again.",
                 )
             # only a dump that was proved whole is locked: a bad one would stay for the whole time
-            until = dumped.taken_at + timedelta(seconds=request.backup.retention)
-            await self._store.lock(bucket, key, version, until)
+            await self._store.lock(bucket, key, version, _locked_until(request, dumped.taken_at))
             return await self._manifest(request, key, version, side, dumped, began)
         except BaseException:
             await self._remove(bucket, key, version)

@@ -1,9 +1,11 @@
 """Side databases: copies beside production, with its settings and grants, closed to others."""
 
+import psycopg
 from psycopg import sql
 
 from activities.adapters.postgres_sessions import Connection, row, rows
 from slipway.errors import SlipwayError
+from slipway.verdicts import Reason
 
 _LIKE = """
 SELECT pg_encoding_to_char(encoding), datlocprovider::text, datcollate, datctype,
@@ -24,6 +26,17 @@ FROM pg_database d CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.da
 LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE d.datname = %s ORDER BY 1, 2"""
 """Grants as they apply; the empty role is PUBLIC."""
+
+
+_LISTS = {
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+}
+"""Settings whose value is a list of quoted names."""
 
 
 async def exists(admin: Connection, name: str) -> bool:
@@ -105,13 +118,31 @@ async def _copy_settings(admin: Connection, source: str, copy: str) -> None:
     for role, name, _ in await rows(admin, _SETTINGS, copy):
         await admin.execute(sql.SQL("{} RESET {}").format(_scope(role, copy), _setting(name)))
     for role, name, value in await rows(admin, _SETTINGS, source):
-        # FROM CURRENT takes a list such as search_path as one, which a quoted literal would not
-        before = (await row(admin, "SELECT current_setting(%s, true)", name) or ("",))[0]
-        await admin.execute("SELECT set_config(%s, %s, true)", [name, value])
-        await admin.execute(
-            sql.SQL("{} SET {} FROM CURRENT").format(_scope(role, copy), _setting(name))
-        )
-        await admin.execute("SELECT set_config(%s, %s, true)", [name, before or ""])
+        try:
+            await _set(admin, _scope(role, copy), name, value)
+        except psycopg.errors.InsufficientPrivilege:
+            raise _may_not_set(admin, source, name) from None
+
+
+async def _set(admin: Connection, scope: sql.Composable, name: str, value: str) -> None:
+    if name not in _LISTS:
+        words = sql.SQL("{} SET {} = {}").format(scope, _setting(name), sql.Literal(value))
+        await admin.execute(words)
+        return
+    # a quoted literal would become one element; what set_config took as a list stays one
+    before = (await row(admin, "SELECT current_setting(%s, true)", name) or ("",))[0]
+    await admin.execute("SELECT set_config(%s, %s, true)", [name, value])
+    await admin.execute(sql.SQL("{} SET {} FROM CURRENT").format(scope, _setting(name)))
+    await admin.execute("SELECT set_config(%s, %s, true)", [name, before or ""])
+
+
+def _may_not_set(admin: Connection, source: str, name: str) -> SlipwayError:
+    user = admin.info.user
+    return SlipwayError(
+        f"Role {user} may not give a copy of {source} the setting {name}, which a rollback needs.",
+        f"GRANT SET ON PARAMETER {name} TO {user}, then retry.",
+        reason=Reason.ENVIRONMENT_NOT_READY,
+    )
 
 
 async def _copy_grants(admin: Connection, source: str, copy: str) -> None:
