@@ -1,0 +1,67 @@
+"""What each role serves. Adapters are built here, once, and only for the role that needs them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from worker.settings import Settings
+
+Activity = Callable[..., Any]
+
+
+def workflows() -> list[type]:
+    """Return every workflow."""
+    from workflows.registry import WORKFLOWS
+
+    return WORKFLOWS
+
+
+def unprivileged(settings: Settings) -> list[Activity]:
+    """Return the activities that need no production credential."""
+    from activities.adapters.artifacts import Artifacts
+    from activities.adapters.webhook import Webhook
+    from activities.gates import Gates
+    from activities.notices import Announcements
+
+    capabilities = (Gates(Artifacts(settings.artifacts)), Announcements(Webhook()))
+    return [method for one in capabilities for method in activities_of(one)]
+
+
+def privileged(settings: Settings) -> list[Activity]:
+    """Return the activities that hold production credentials."""
+    from activities.adapters.artifacts import Artifacts
+    from activities.adapters.cluster import Cluster
+    from activities.adapters.http import Http
+    from activities.adapters.object_store import ObjectStore
+    from activities.adapters.postgres import Postgres
+    from activities.adapters.probes import Probes
+    from activities.adapters.prometheus import Prometheus
+    from activities.backups import Backups
+    from activities.checks import Checks
+    from activities.database import DatabaseRollback
+    from activities.leases import Leases
+    from activities.migrations import DatabaseMigrations
+    from activities.preflight import EnvironmentChecks
+    from activities.record import Records
+    from activities.rollouts import Rollouts
+    from activities.watch import Watch
+
+    cluster, store, postgres = Cluster(), ObjectStore(), Postgres()
+    metrics, http, probes = Prometheus(), Http(), Probes(postgres)
+    capabilities: tuple[object, ...] = (
+        Records(store),
+        Leases(cluster),
+        Backups(postgres, store),
+        DatabaseMigrations(postgres, Artifacts(settings.artifacts)),
+        DatabaseRollback(postgres, store),
+        Rollouts(cluster),
+        Watch(cluster, metrics, http, probes),
+        Checks(http, cluster, probes),
+        EnvironmentChecks(cluster, postgres, store, metrics, http),
+    )
+    return [method for one in capabilities for method in activities_of(one)]
+
+
+def activities_of(capability: object) -> list[Activity]:
+    """Return the methods of a capability that are activities, by name."""
+    methods = (getattr(capability, name) for name in sorted(dir(type(capability))))
+    return [one for one in methods if hasattr(one, "__temporal_activity_definition")]
