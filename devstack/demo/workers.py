@@ -1,0 +1,95 @@
+"""slipway's two workers as processes of the local stack, each with no more than it needs."""
+
+import asyncio
+import functools
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.service import ConnectConfig, RPCError, ServiceClient
+
+from devstack.layout import CHECKOUT
+from devstack.process import Processes, Spec
+from devstack.stack import Stack
+from devstack.world.release import worker_environment
+
+ROLES = ("workflow", "privileged")
+READY_SECONDS = 60.0
+
+
+def start(stack: Stack, queue: str) -> None:
+    """Start both workers anew (their code may have changed) and wait until both poll."""
+    processes = _processes(stack)
+    for role in ROLES:
+        processes.stop(_name(queue, role))
+    for role in ROLES:
+        processes.start(_spec(stack, queue, role))
+    for role in ROLES:
+        check = functools.partial(_missing, stack, queue, role)
+        processes.wait_ready(_name(queue, role), check, READY_SECONDS)
+
+
+def stop(stack: Stack, queue: str) -> None:
+    """Stop both workers."""
+    for role in ROLES:
+        _processes(stack).stop(_name(queue, role))
+
+
+def _processes(stack: Stack) -> Processes:
+    return Processes(Path(stack.run_dir))
+
+
+def _name(queue: str, role: str) -> str:
+    return f"worker-{queue}-{role}"
+
+
+def _spec(stack: Stack, queue: str, role: str) -> Spec:
+    everything = stack.environment() | worker_environment(stack)
+    if role == "workflow":  # no production credential
+        everything = {
+            name: value
+            for name, value in everything.items()
+            if name.startswith(("TEMPORAL_", "SLIPWAY_"))
+        }
+    else:
+        everything["PATH"] = f"{everything['PATH']}:{_system_path()}"
+    return Spec(
+        name=_name(queue, role),
+        argv=(sys.executable, "-m", "worker", "--role", role),
+        env={**everything, "SLIPWAY_TASK_QUEUE": queue, "PYTHONPATH": str(CHECKOUT)},
+        cwd=CHECKOUT,
+        grace_seconds=40,
+    )
+
+
+def _system_path() -> str:
+    return os.environ.get("PATH", "/usr/bin:/bin")
+
+
+def _missing(stack: Stack, queue: str, role: str) -> str | None:
+    name = queue if role == "workflow" else f"{queue}-privileged"
+    kind = (
+        TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+        if role == "workflow"
+        else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+    )
+    polled = asyncio.run(_polled(stack, name, kind))
+    return None if polled else f"nobody polls {name}"
+
+
+async def _polled(stack: Stack, queue: str, kind: "TaskQueueType.ValueType") -> bool:
+    service = await ServiceClient.connect(ConnectConfig(target_host=stack.temporal_address))
+    request = DescribeTaskQueueRequest(
+        namespace=stack.temporal_namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
+    )
+    try:
+        answer = await service.workflow_service.describe_task_queue(
+            request, timeout=timedelta(seconds=5)
+        )
+    except RPCError:
+        return False
+    return len(answer.pollers) > 0
