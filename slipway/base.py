@@ -31,6 +31,8 @@ def parse_length(value: Any) -> Any:
     Numbers pass unchanged: they are seconds already (a parsed plan travels as JSON).
     Raises ValueError for any other text.
     """
+    if isinstance(value, bool):
+        raise ValueError("a length of time is written as 30s, 2m, 1h or 7d")
     if not isinstance(value, str):
         return value
     match = _DURATION.match(value.strip())

@@ -321,7 +321,8 @@ class Plan(Document):
                 raise ValueError(f"services: {what} given twice: {', '.join(sorted(double))}")
         names = {service.name for service in self.services}
         for flow in [*self.smoke, *(flow for one in self.services for flow in one.critical)]:
-            unknown = {step.service for step in flow.steps if step.service} - names
+            asked = [flow.service, *(step.service for step in flow.steps)]
+            unknown = {name for name in asked if name} - names
             if unknown:
                 raise ValueError(
                     f"flow {flow.name!r}: unknown service {', '.join(sorted(unknown))}"

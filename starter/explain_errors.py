@@ -75,17 +75,18 @@ def explain(
 ) -> BadInput:
     """Return the refusal of a document: each finding with its place, line and remedy."""
     said: list[str] = []
-    for one in error.errors(include_url=False, include_context=True, include_input=True):
+    found = error.errors(include_url=False, include_context=True, include_input=True)
+    for one in found[: 4 * SHOWN]:
         place = _place(one["loc"], data, missing=one["type"] == "missing")
         sentence = f"{_shown(place, data)}{_line(place, lines)}: {_say(one, model)}"
         if sentence not in said:
             said.append(sentence)
-    more = len(said) - SHOWN
-    if more > 0:
-        said = [*said[:SHOWN], f"and {more} more."]
     if len(said) == 1:
         return BadInput(f"{source}: {said[0]}")
-    return BadInput(f"{source}: {len(error.errors())} things are wrong:\n  " + "\n  ".join(said))
+    count = len(said) if len(found) <= 4 * SHOWN else len(found)
+    if count > SHOWN:
+        said = [*said[:SHOWN], f"and {count - SHOWN} more."]
+    return BadInput(f"{source}: {count} things are wrong:\n  " + "\n  ".join(said))
 
 
 def _say(one: ErrorDetails, model: type[BaseModel]) -> str:

@@ -15,7 +15,7 @@ import yaml
 from slipway.errors import BadInput
 
 MAX_DEPTH = 40
-MAX_NODES = 20_000
+MAX_NODES = 12_000
 MAX_LINES = 20_000
 MAX_LINE = 10_000
 """Characters. Both keep the pure-Python parser within a second on the worst of texts."""
