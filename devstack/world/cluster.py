@@ -14,7 +14,7 @@ from devstack.world.kube import Kube
 if TYPE_CHECKING:
     from devstack.stack import Stack
 
-MARKER = "slipway.local-stack"
+MARKER = "slipway.teei/local-stack"
 """Label of a namespace that says: this is the local stack, lengths may be divided."""
 _RBAC = layout.REPOSITORY / "deploy" / "k8s"
 _KINDS = {"Role": "roles", "RoleBinding": "rolebindings"}

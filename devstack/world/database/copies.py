@@ -36,6 +36,21 @@ def drop_all(stack: "Stack", prefix: str) -> None:
         ).fetchall()
         for (name,) in rows:
             templates.drop(connection, name)
+    _forget_fences(stack, prefix)
+
+
+def _forget_fences(stack: "Stack", database: str) -> None:
+    """A database made anew begins without the fences of the one before, as its Lease does."""
+    with psycopg.connect(access.url(stack, access.ADMIN, access.CONTROL)) as connection:
+        for table in ("fence", "attempt", "swap"):
+            known = connection.execute("SELECT to_regclass(%s)", [f"slipway.{table}"]).fetchone()
+            if known and known[0]:
+                connection.execute(
+                    sql.SQL("DELETE FROM slipway.{} WHERE database = %s").format(
+                        sql.Identifier(table)
+                    ),
+                    [database],
+                )
 
 
 def _ensure(stack: "Stack", database: str, template: str, logins: tuple[str, ...]) -> None:
