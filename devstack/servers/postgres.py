@@ -53,10 +53,7 @@ def bin_folder(layout: Layout) -> Path:
     user = server_user()
     if user is None or _can_run(folder / "postgres", user):
         return folder
-    copy = _public_home(layout) / "programs"
-    if not copy.exists():
-        shutil.copytree(folder.parent, copy, symlinks=True)
-    return copy / folder.name
+    return _public_copy(folder, _public_home(layout) / "programs")
 
 
 def data_folder(layout: Layout) -> Path:
@@ -161,6 +158,23 @@ def _wheel() -> Path:
 
 def _public_home(layout: Layout) -> Path:
     return Path("/var/tmp") / f"slipway-{layout.mark}"
+
+
+def _public_copy(folder: Path, target: Path) -> Path:
+    """Copy an installation with the libraries that a wheel keeps beside its package."""
+    package = folder.parents[1]
+    libraries = package.with_name(f"{package.name}.libs")
+    copied = target / package.name / folder.parent.name
+    if not copied.exists():
+        scratch = target.with_name("programs.new")
+        shutil.rmtree(scratch, ignore_errors=True)
+        inside = scratch / package.name / folder.parent.name
+        shutil.copytree(folder.parent, inside, symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, scratch / libraries.name, symlinks=True)
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+    return copied / folder.name
 
 
 def _can_run(program: Path, user: str) -> bool:
