@@ -1,0 +1,79 @@
+"""Plans: lengths of time, the scale, and the plan that ships for TEEI against its playbook."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway.base import parse_length, say_length
+from slipway.plan import Plan, ServiceKind
+from starter.loading import load_plan
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOK = (ROOT / "docs" / "playbook.md").read_text()
+
+
+@lru_cache
+def shipped() -> Plan:
+    return load_plan(ROOT / "plans" / "teei-production.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("250ms", 0.25), ("30s", 30), ("2m", 120), ("1h", 3600), ("1.5h", 5400), ("7d", 604800)],
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert parse_length(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "30 s", "-1s", "1w", "1h30m", "forever", "1e3s"])
+def test_other_texts_are_no_lengths(text: str) -> None:
+    with pytest.raises(ValueError, match="not a length"):
+        parse_length(text)
+
+
+@given(st.integers(1, 30 * 86400))
+def test_lengths_are_said_so_that_they_add_up(seconds: int) -> None:
+    parts = re.findall(r"\d+(?:\.\d+)?[smhd]", say_length(seconds))
+    assert "".join(parts) == say_length(seconds)
+    assert sum(parse_length(part) for part in parts) == seconds
+
+
+def test_services_ports_and_addresses_are_the_playbooks() -> None:
+    table = re.findall(r"^\| ([^|]+) \| (\d{4}) \| (\S+|N/A \(non-HTTP\)) \|$", PLAYBOOK, re.M)
+    assert len(table) == 11
+    for service, (title, port, url) in zip(shipped().services, table, strict=True):
+        assert service.port == int(port)
+        if service.kind is ServiceKind.LOG:
+            assert url.startswith("N/A")
+        else:
+            assert service.url == url
+        assert service.title.split()[0].split("/")[0].rstrip(",") in title
+
+
+def test_every_wait_of_the_playbook_is_in_the_plan() -> None:
+    plan = shipped()
+    assert (plan.timings.settle, plan.timings.monitor) == (30, 120)
+    assert plan.timings.final_monitor == 15 * 60
+    assert (plan.timings.aftercare_health, plan.timings.aftercare_errors) == (1800, 3600)
+    assert (plan.timings.aftercare_day, plan.timings.aftercare_week) == (86400, 7 * 86400)
+    assert plan.backup.max_age == 3600
+    assert plan.staging.soak == 86400
+    assert (plan.limits.error_rate, plan.limits.error_rate_rollback) == (0.001, 0.01)
+    assert plan.limits.latency_p95 == 0.5
+    assert len(plan.smoke) == 5
+
+
+def test_every_service_with_http_has_a_critical_function() -> None:
+    without = [one.name for one in shipped().services if not one.critical]
+    assert without == ["discord-bot"]
+
+
+def test_time_scale_divides_every_wait() -> None:
+    plan = shipped().model_copy(update={"time_scale": 15.0})
+    assert plan.lengths.settle == 2
+    assert plan.floor == shipped().floor / 15
+    assert plan.timings == shipped().timings
