@@ -1,0 +1,147 @@
+"""Writes the committed histories anew: `python -m tests.replay.record` (starts the stack)."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from temporalio.client import Client
+
+from devstack.testing import release, running_stack
+from slipway import names
+from slipway.errors import MigrationFailed
+from slipway.messages.controls import Reject
+from slipway.states import Choice
+from slipway.verdicts import Kind, Reason
+from tests.fakes.plans import small_plan, small_release
+from tests.fakes.world import fails, says
+from tests.workflow.harness import Harness, connect
+
+FOLDER = Path(__file__).parent / "histories"
+Story = Callable[[Harness], Awaitable[object]]
+
+
+async def deployed(harness: Harness) -> None:
+    """The happy path."""
+    await harness.carry_out()
+
+
+async def rejected(harness: Harness) -> None:
+    """An approver says no."""
+    await harness.start()
+    status = await harness.reaches_approval()
+    no = Reject(
+        request="no", person="cto@teei.example", role="cto", digest=status.digest, reason="no"
+    )
+    await harness.update("reject", no)
+    await harness.result()
+
+
+async def expired(harness: Harness) -> None:
+    """Nobody approves."""
+    await harness.start()
+    await harness.result()
+
+
+async def rolled_back(harness: Harness) -> None:
+    """A bad second service."""
+    harness.world.trouble["monitor:analytics"] = [
+        says(Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH, "analytics")
+    ]
+    await harness.carry_out()
+
+
+async def migration_failed(harness: Harness) -> None:
+    """The migration fails."""
+    harness.world.trouble["migrations.apply"] = [fails(MigrationFailed("23514", "Fix it."))]
+    await harness.carry_out()
+
+
+async def held_and_skipped(harness: Harness) -> None:
+    """A HOLD that a person accepts."""
+    harness.world.trouble["monitor:analytics"] = [
+        says(Kind.HOLD, Reason.ERROR_RATE_RAISED, "analytics")
+    ]
+    await harness.start()
+    await harness.approve()
+    ending = asyncio.create_task(harness.result())
+    await harness.resolve(Choice.SKIP)
+    await ending
+
+
+async def aborted(harness: Harness) -> None:
+    """An abort before any change, after a pause and a signal nobody can read."""
+    await harness.start()
+    await harness.reaches_approval()
+    await harness.handle.signal("approve", args=["two", "values"])
+    await harness.signal("pause")
+    await harness.reaches(lambda one: one.current.step == "pause")
+    await harness.signal("abort")
+    await harness.result()
+
+
+async def cancelled(harness: Harness) -> None:
+    """A Temporal cancel after the change."""
+    harness.world.always["monitor:api-gateway"] = says(
+        Kind.HOLD, Reason.LATENCY_TOO_HIGH, "api-gateway"
+    )
+    await harness.start()
+    await harness.approve()
+    ending = asyncio.create_task(harness.result())
+    await harness.reaches(lambda one: any(wait.kind == "operator" for wait in one.waiting_for))
+    await harness.handle.cancel()
+    await ending
+
+
+async def rollback_from_record(harness: Harness) -> None:
+    """`Rollback` after the end."""
+    await harness.carry_out()
+    await harness.start_rollback()
+    await harness.result()
+
+
+async def aftercare(harness: Harness) -> None:
+    """The week after."""
+    await harness.carry_out()
+    harness.handle = harness.client.get_workflow_handle(
+        names.aftercare_workflow_id(harness.deployment)
+    )
+    await harness.result()
+
+
+STORIES: tuple[Story, ...] = (
+    deployed,
+    rejected,
+    expired,
+    rolled_back,
+    migration_failed,
+    held_and_skipped,
+    aborted,
+    cancelled,
+    rollback_from_record,
+    aftercare,
+)
+
+
+async def record(client: Client, story: Story) -> None:
+    """Run one story and write its history."""
+    async with Harness(client, small_plan(), small_release()).workers() as harness:
+        await story(harness)
+        history = await harness.handle.fetch_history()
+    text = json.dumps(json.loads(history.to_json()), separators=(",", ": "), indent=0)
+    (FOLDER / f"{story.__name__}.json").write_text(text + "\n")
+
+
+async def main() -> None:
+    """Write every history."""
+    client = await connect(running_stack().temporal_address)
+    for story in STORIES:
+        await record(client, story)
+        print(story.__name__, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    finally:
+        release()

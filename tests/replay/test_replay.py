@@ -1,0 +1,36 @@
+"""Committed histories replay on today's workflow code: a change that breaks a running deployment
+is seen here first. `python -m tests.replay.record` writes new ones."""
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from workflows.registry import WORKFLOWS
+
+HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+
+
+def test_there_are_histories() -> None:
+    assert len(HISTORIES) >= 8
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+async def test_history_replays(path: Path) -> None:
+    history = WorkflowHistory.from_json(path.stem, path.read_text())
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
+
+    await replayer.replay_workflow(history)
+
+
+async def test_a_changed_order_is_noticed() -> None:
+    """The check itself can fail: a history with another first activity does not replay."""
+    text = (Path(__file__).parent / "histories" / "deployed.json").read_text()
+    other = text.replace('"name": "lease.acquire"', '"name": "backup.take"', 1)
+    assert other != text
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
+
+    with pytest.raises(Exception, match="Nondeterminism|lease.acquire"):
+        await replayer.replay_workflow(WorkflowHistory.from_json("other", other))
