@@ -10,7 +10,7 @@ from activities.heartbeat import Progress, heartbeating
 from slipway.errors import Absent, ChangedMeanwhile, ForeignChange, SlipwayError, Unreachable
 from slipway.judgements import workload as objects
 from slipway.judgements import writes
-from slipway.judgements.logs import LogLine
+from slipway.judgements.logs import LogLine, classify
 from slipway.judgements.pods import Trouble
 from slipway.judgements.rollout import (
     Judged,
@@ -60,7 +60,32 @@ class Rollouts:
         work = request.workload
         deployment = await self._cluster.get_deployment(work.namespace, work.deployment)
         replica_sets = await self._cluster.list_replica_sets(deployment)
-        return objects.capture(deployment, replica_sets, work.container)
+        captured = objects.capture(deployment, replica_sets, work.container)
+        if not request.logs:
+            return captured
+        pods = await self._cluster.list_pods_of(deployment)
+        current = [
+            one for one in pods if objects.label(one, objects.HASH_LABEL) == captured.pod_hash
+        ]
+        rates = await self._log_rates(request, current)
+        return captured.model_copy(update={"log_rates": rates})
+
+    async def _log_rates(self, request: Capture, pods: list[Raw]) -> dict[str, float]:
+        """Return error lines per second by class, of all pods together, in the time before."""
+        work, now = request.workload, time.time()
+        total = {one.name: 0.0 for one in request.logs}
+        for pod in pods:
+            seconds = min(request.baseline, max(1.0, now - objects.born(pod)))
+            try:
+                lines = await self._cluster.pod_log(
+                    work.namespace, objects.name_of(pod), work.container, since_seconds=seconds
+                )
+            except Absent:
+                continue  # went away since the pods were listed
+            recent = (one for one in lines if one.at >= now - seconds)
+            for name, count in classify(recent, request.logs).items():
+                total[name] += count / seconds
+        return total
 
     @activity.defn(name="rollout.apply")
     async def apply(self, request: Apply) -> Applied:

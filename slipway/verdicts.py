@@ -89,6 +89,11 @@ class Verdict(Message):
 _WEIGHT = {Kind.PROCEED: 0, Kind.INCONCLUSIVE: 1, Kind.HOLD: 2, Kind.ROLLBACK: 3}
 
 
+def weight(kind: Kind) -> int:
+    """Return how grave a verdict is: PROCEED 0, INCONCLUSIVE 1, HOLD 2, ROLLBACK 3."""
+    return _WEIGHT[kind]
+
+
 def gravest(verdicts: list[Verdict]) -> Verdict | None:
     """Return the verdict that decides: ROLLBACK over HOLD over INCONCLUSIVE over PROCEED."""
     return max(verdicts, key=lambda verdict: _WEIGHT[verdict.kind], default=None)

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 
 import httpx
 
-from slipway.judgements.answers import Answer
+from activities.adapters.references import resolve
+from slipway.judgements.answers import Answer, NoAnswer
 
 _TIMEOUT = httpx.Timeout(5.0)
 _OVERALL = 10.0
 """An answer that drips in byte by byte ends here. Never divided by time_scale."""
 _LARGEST = 1024 * 1024
-
-
-class NoAnswer(Exception):
-    """No answer that could be judged; the text says why."""
 
 
 class Http:
@@ -42,6 +39,10 @@ class Http:
         """Let the connections go."""
         if self._http is not None:
             await self._http.aclose()
+
+    def secret(self, reference: str) -> str:
+        """Return a value that a flow refers to. Raises BadInput naming the reference only."""
+        return resolve(reference)
 
     async def fetch(
         self,

@@ -1,27 +1,17 @@
 """Corruption probes: SQL of the plan, run by the read-only role in a read-only transaction."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from slipway.errors import SlipwayError
+from slipway.judgements.corruption import ProbeResult
 from slipway.plan import CorruptionProbe
 
 if TYPE_CHECKING:
-    from activities.adapters.postgres import Connection, Postgres
+    from activities.adapters.postgres import Postgres
 
 _STATEMENT_TIMEOUT = 10.0
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """What one probe gave: sound or not; None when it could not be run, and why."""
-
-    name: str
-    sound: bool | None
-    because: str = ""
-    sqlstate: str = ""
 
 
 class Probes:
@@ -48,7 +38,7 @@ class Probes:
             return ProbeResult(probe.name, None, error.what.rstrip("."), state)
 
 
-async def _ask(connection: "Connection", probe: CorruptionProbe) -> ProbeResult:
+async def _ask(connection: psycopg.AsyncConnection[Any], probe: CorruptionProbe) -> ProbeResult:
     await connection.execute("RESET search_path")  # as the services see the tables
     async with connection.transaction():
         await connection.execute("SET TRANSACTION READ ONLY")

@@ -6,7 +6,6 @@ An answer in part, a warning, an empty result and NaN are not data: none of them
 import asyncio
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ _OVERALL = 15.0
 _LARGEST = 16 * 1024 * 1024
 _MOST_SERIES = 20_000
 _MOST_SAMPLES = 2_000_000
-_PLACEHOLDER = re.compile(r"\$(namespace|pods|window)\b")
 _REMEDY = "Check Prometheus and the queries in the plan's `metrics`, then retry."
 
 
@@ -100,19 +98,6 @@ class Prometheus:
                 if len(body) > _LARGEST:
                     return answer.status_code, None
             return answer.status_code, bytes(body)
-
-
-def fill(query: str, *, namespace: str, pods: str = ".+", window: float = 0.0) -> str:
-    """Return a query of the plan with `$namespace`, `$pods` and `$window` filled in.
-
-    `pods` is a regular expression; backslashes in it are escaped as PromQL wants.
-    """
-    values = {
-        "namespace": namespace,
-        "pods": pods.replace("\\", "\\\\").replace('"', '\\"'),
-        "window": f"{max(1, math.ceil(window * 1000))}ms",
-    }
-    return _PLACEHOLDER.sub(lambda found: values[found.group(1)], query)
 
 
 def _result(status: int, body: bytes, kind: str) -> list[dict[str, Any]] | Unreadable:

@@ -42,6 +42,10 @@ class Wrong(ValueError):
     """An answer that is not as expected; the text says how, without naming the service."""
 
 
+class NoAnswer(Wrong):
+    """No answer that could be judged; the text says why."""
+
+
 def check_health(answer: Answer, health: Health) -> None:
     """Raise Wrong unless the answer is 200 with exactly the expected body."""
     _no_redirect(answer)

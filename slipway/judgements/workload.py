@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 from slipway.errors import BadInput, RolloutFailed
@@ -243,3 +244,12 @@ def capture(deployment: Raw, replica_sets: Iterable[Raw], container: str) -> Cap
         replica_set=name_of(current),
         pod_hash=label(current, HASH_LABEL),
     )
+
+
+def born(thing: Raw) -> float:
+    """Return when an object was created, in unix seconds; 0 when it does not say."""
+    text = str(metadata(thing).get("creationTimestamp", ""))
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0

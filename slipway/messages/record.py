@@ -59,6 +59,9 @@ class Captured(Message):
     """Name of the ReplicaSet that was current."""
     pod_hash: str
     """Its pod-template-hash."""
+    log_rates: dict[str, float] | None = None
+    """Error lines per second, by class, of its pods before the release; the pods, and with them
+    their logs, are gone after the rollout. None: not read."""
 
 
 class TableFingerprint(Message):

@@ -4,6 +4,7 @@ from typing import Any
 
 from slipway.base import Message
 from slipway.messages.record import Captured
+from slipway.plan import LogClass
 from slipway.verdicts import Verdict
 
 
@@ -20,6 +21,10 @@ class Capture(Message):
     """Read a Deployment before any write. Refused when paused, in mid-rollout or unhealthy."""
 
     workload: Workload
+    logs: list[LogClass] = []
+    """Classes of error lines whose usual rate is wanted, for the watch after the rollout."""
+    baseline: float = 3600.0
+    """Seconds of log that the rate is taken from."""
 
 
 class Apply(Message):

@@ -18,6 +18,9 @@ class Watched(Message):
     """Whether this run replaced it: only then its pods began at zero with this window's release."""
     focus: bool = False
     """Whether this window is about it: its traffic must be enough to judge."""
+    log_rates: dict[str, float] | None = None
+    """Error lines per second, by class, before the release (`Captured.log_rates`). None: the pods'
+    own past is read instead, where they have one."""
 
 
 class Mark(Message):
@@ -32,7 +35,7 @@ class Mark(Message):
     failing: dict[str, int] = {}
     """Health probes failed in a row, service by service, at the end of the slice."""
     restarts: dict[str, int] = {}
-    """Restart count pod by pod (`namespace/pod`) at the window's beginning."""
+    """Restart counts by `namespace/pod/container` at the window's beginning."""
 
 
 class WatchSlice(Message):
@@ -94,6 +97,8 @@ class CheckService(Message):
     """Seconds between tries."""
     workload: Workload | None = None
     """For services that are verified by their logs."""
+    addresses: dict[str, str] = {}
+    """Base addresses of other services, by name: a critical function may need a login first."""
 
 
 class RunFlows(Message):

@@ -1,0 +1,191 @@
+"""What a watching window reads besides health: pods, traffic, latency, logs, shared numbers."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from slipway.errors import Absent, SlipwayError
+from slipway.judgements import workload as objects
+from slipway.judgements.counters import (
+    Pods,
+    Series,
+    Traffic,
+    Unreadable,
+    fold,
+    fold_buckets,
+    prefix_of,
+    quantile,
+)
+from slipway.judgements.logs import LogLine, classify
+from slipway.judgements.queries import fill
+from slipway.judgements.traffic import coverage
+from slipway.judgements.workload import Raw
+from slipway.messages.watch import Reading, Watched, WatchSlice
+
+if TYPE_CHECKING:
+    from activities.adapters.cluster import Cluster
+    from activities.adapters.prometheus import Prometheus
+
+_LOOKBACK = 5.0
+"""Seconds beside two scrapes, before a window, in which a counter's last sample is looked for."""
+
+
+class Sources:
+    """Reads, and keeps what was read last. What could not be read says so: it is never zero."""
+
+    def __init__(self, cluster: "Cluster", metrics: "Prometheus", request: WatchSlice) -> None:
+        self._cluster = cluster
+        self._metrics = metrics
+        self._request = request
+        self.pods: list[Raw] = []
+        self.pods_missing: Unreadable | None = None
+        self.traffic: dict[str, Traffic | Unreadable] = {}
+        self.buckets: dict[str, dict[float, float] | Unreadable] = {}
+        self.lines: dict[str, dict[str, int] | Unreadable] = {}
+        self.rates: dict[str, dict[str, float]] = {}
+        self.connections: float | Unreadable | None = None
+        self.external: float | Unreadable | None = None
+
+    async def look_at_pods(self) -> None:
+        """Read all pods of the namespaces, in one read each."""
+        namespaces = {one.workload.namespace for one in self._request.watched}
+        try:
+            lists = await asyncio.gather(*map(self._cluster.list_pods, namespaces))
+        except SlipwayError as error:
+            self.pods_missing = Unreadable(error.what.rstrip("."), error.remedy)
+            return
+        self.pods, self.pods_missing = [pod for found in lists for pod in found], None
+
+    def pods_of(self, watched: Watched) -> list[Raw]:
+        """Return the pods of the version that a service should be running."""
+        if not watched.pod_hash:
+            return []
+        prefix = prefix_of(watched.workload.deployment, watched.pod_hash)
+        return [
+            pod
+            for pod in self.pods
+            if objects.name_of(pod).startswith(prefix)
+            and objects.label(pod, objects.HASH_LABEL) == watched.pod_hash
+            and objects.metadata(pod).get("namespace") == watched.workload.namespace
+            and not objects.metadata(pod).get("deletionTimestamp")
+        ]
+
+    async def read_traffic(self, began: float) -> None:
+        """Read the request counters of all services since the window began."""
+        at, interval = time.time(), self._request.metrics.scrape_interval
+        series = await self._samples(
+            self._request.metrics.requests, self._request.watched, at, began
+        )
+        for one in self._request.watched:
+            name, pods = one.service.name, self._known(one)
+            if isinstance(series, Unreadable):
+                self.traffic[name] = series
+                continue
+            traffic = fold(series, pods, began, self._request.metrics.error_code)
+            wrong = coverage(traffic, pods, at, began, interval)
+            self.traffic[name] = Unreadable(wrong) if wrong else traffic
+
+    async def read_latency(self, began: float) -> None:
+        """Read the latency histograms of the services whose latency is judged."""
+        judged = [one for one in self._request.watched if one.focus or self._request.full]
+        if not judged:
+            return
+        series = await self._samples(self._request.metrics.latency, judged, time.time(), began)
+        for one in judged:
+            self.buckets[one.service.name] = (
+                series
+                if isinstance(series, Unreadable)
+                else fold_buckets(series, self._known(one), began)
+            )
+
+    async def read_shared(self, began: float) -> None:
+        """Read what belongs to all services: database connections, external calls."""
+        at, metrics = time.time(), self._request.metrics
+        window = max(at - began, 4 * metrics.scrape_interval)
+        namespace = self._request.watched[0].workload.namespace
+        pods = _regex(self._request.watched)
+        self.connections, self.external = await asyncio.gather(
+            *(
+                self._metrics.number(
+                    metrics.url, fill(query, namespace=namespace, pods=pods, window=window), at
+                )
+                for query in (metrics.connections, metrics.external)
+            )
+        )
+
+    async def read_logs(self, began: float) -> None:
+        """Count the error lines of every service since the window began."""
+        await asyncio.gather(*(self._read_log(one, began) for one in self._request.watched))
+
+    async def _read_log(self, watched: Watched, began: float) -> None:
+        name, baseline = watched.service.name, self._request.baseline
+        past = watched.log_rates is None and not watched.replaced
+        since = began - baseline if past else began
+        reads = (self._log_of(watched, pod, since) for pod in self.pods_of(watched))
+        try:
+            lines = [line for found in await asyncio.gather(*reads) for line in found]
+        except SlipwayError as error:
+            self.lines[name] = Unreadable(error.what.rstrip("."), error.remedy)
+            return
+        self.lines[name] = classify((one for one in lines if one.at >= began), self._request.logs)
+        before = classify((one for one in lines if one.at < began), self._request.logs)
+        usual = {key: count / baseline for key, count in before.items()}
+        self.rates[name] = usual if watched.log_rates is None else dict(watched.log_rates)
+
+    async def _log_of(self, watched: Watched, pod: Raw, since: float) -> list[LogLine]:
+        try:
+            found = await self._cluster.pod_log(
+                watched.workload.namespace,
+                objects.name_of(pod),
+                watched.workload.container,
+                since_seconds=time.time() - since,
+            )
+        except Absent:
+            return []  # went away since the pods were listed
+        return [line for line in found if line.at >= since]
+
+    async def _samples(
+        self, selector: str, watched: list[Watched], at: float, began: float
+    ) -> list[Series] | Unreadable:
+        if not all(one.pod_hash for one in watched):
+            return Unreadable("the ReplicaSet of a service is not known")
+        metrics = self._request.metrics
+        query = fill(selector, namespace=watched[0].workload.namespace, pods=_regex(watched))
+        window = at - began + 2 * metrics.scrape_interval + _LOOKBACK
+        return await self._metrics.samples(metrics.url, query, window, at)
+
+    def _known(self, watched: Watched) -> Pods:
+        ready = [pod for pod in self.pods_of(watched) if objects.holds(pod, "Ready")]
+        return Pods(
+            prefix=prefix_of(watched.workload.deployment, watched.pod_hash),
+            born={objects.name_of(pod): objects.born(pod) for pod in ready},
+            replaced=watched.replaced,
+        )
+
+    def summary(self) -> str:
+        """Return the traffic read so far in a few words, for the heartbeat."""
+        read = [one for one in self.traffic.values() if isinstance(one, Traffic)]
+        requests, failures = sum(one.requests for one in read), sum(one.failures for one in read)
+        return f"{failures} of {requests} requests failed, {len(read)} services readable"
+
+    def reading(self, watched: Watched, health: str) -> Reading:
+        """Return what was read of one service."""
+        name = watched.service.name
+        traffic, buckets = self.traffic.get(name), self.buckets.get(name)
+        lines = self.lines.get(name)
+        read = traffic if isinstance(traffic, Traffic) else Traffic((), {})
+        return Reading(
+            service=name,
+            requests=read.requests,
+            failures=read.failures,
+            failing_scrapes=read.failing_scrapes,
+            p95=quantile(buckets, 0.95) if isinstance(buckets, dict) else None,
+            error_lines=lines if isinstance(lines, dict) else {},
+            health=health,
+        )
+
+
+def _regex(watched: list[Watched]) -> str:
+    """A regular expression of the pod names of these services. Names are DNS labels."""
+    prefixes = (prefix_of(one.workload.deployment, one.pod_hash) for one in watched)
+    return "|".join(f"{prefix}.+" for prefix in prefixes)

@@ -1,0 +1,212 @@
+"""One slice of a watching window: loops that read, judgements that may end it early."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from activities.heartbeat import Progress
+from activities.probing import Prober
+from activities.sources import Sources
+from slipway.judgements.corruption import judge_probe
+from slipway.judgements.counters import Unreadable
+from slipway.judgements.health import count_probe, judge_health
+from slipway.judgements.pods import restarts
+from slipway.judgements.traffic import nothing_to_read
+from slipway.judgements.window import ServiceRead, judge_now, judge_service, judge_shared
+from slipway.judgements.workload import name_of
+from slipway.messages.watch import Mark, Reading, SliceSeen, Watched, WatchSlice
+from slipway.plan import ServiceKind
+from slipway.verdicts import Kind, Signal, Verdict, weight
+
+if TYPE_CHECKING:
+    from activities.adapters.cluster import Cluster
+    from activities.adapters.probes import Probes
+    from activities.adapters.prometheus import Prometheus
+
+_SIDE_BY_SIDE = 20
+_LEAST_PAUSE = 0.25
+"""Between two probes of one service, also when time is compressed."""
+_LOG_PAUSE = 2.0
+"""Between two reads of a log that a service is verified by."""
+_LEAST_READ = 1.0
+_SPARE = 1.0
+"""The last reading begins so many seconds before the slice ends, at most."""
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What a window reads with."""
+
+    cluster: "Cluster"
+    metrics: "Prometheus"
+    prober: Prober
+    probes: "Probes"
+
+
+@dataclass
+class _Seen:
+    """What has been seen in this slice so far."""
+
+    failing: dict[str, int] = field(default_factory=dict)
+    health: dict[str, str] = field(default_factory=dict)
+    alarms: list[Verdict] = field(default_factory=list)
+    corruption: list[Verdict] = field(default_factory=list)
+
+
+class Window:
+    """One slice of one window."""
+
+    def __init__(self, instruments: Instruments, request: WatchSlice, progress: Progress) -> None:
+        self._tools = instruments
+        self._request = request
+        self._progress = progress
+        self._seen = _Seen(failing=dict(request.mark.failing) if request.mark else {})
+        self._alarm = asyncio.Event()
+        self._limit = asyncio.Semaphore(_SIDE_BY_SIDE)
+        self._sources = Sources(instruments.cluster, instruments.metrics, request)
+
+    async def watch(self) -> SliceSeen:
+        """Read until the slice ends or something calls for a rollback, then judge."""
+        begun = time.monotonic()
+        mark = await self._begin()
+        tasks = [asyncio.create_task(loop) for loop in self._loops(mark)]
+        try:
+            took = await self._read(mark)
+            end = begun + self._request.length
+            spare = min(_SPARE, self._request.length / 4, 2 * took)
+            await self._until(end - spare)
+            found = [] if self._alarm.is_set() else await self._judge_all(mark)
+            self._ring(found)
+            await self._until(end)
+        finally:
+            for task in tasks:
+                task.cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+        for one in done:
+            if isinstance(one, Exception):
+                raise one
+        others = [one for one in found if one.kind is not Kind.ROLLBACK]
+        verdicts = sorted([*self._seen.alarms, *others], key=lambda one: -weight(one.kind))
+        return SliceSeen(
+            mark=mark.model_copy(update={"failing": self._seen.failing}),
+            verdicts=verdicts,
+            readings=[self._reading(one) for one in self._request.watched],
+            connections=_number(self._sources.connections),
+            external=_number(self._sources.external),
+        )
+
+    async def _begin(self) -> Mark:
+        """Return the window's mark; its first slice makes it."""
+        began = time.time()
+        await self._sources.look_at_pods()
+        if self._request.mark is not None:
+            return self._request.mark
+        return Mark(began=began, restarts=restarts(self._sources.pods))
+
+    def _loops(self, mark: Mark) -> list[Coroutine[None, None, None]]:
+        loops: list[Coroutine[None, None, None]] = [
+            self._probe(one) for one in self._request.watched
+        ]
+        if self._request.corruption:
+            loops.append(self._corruption())
+        return [*loops, self._every_scrape(mark)]
+
+    async def _until(self, end: float) -> None:
+        """Wait until a moment of the monotonic clock, or an alarm."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, end - time.monotonic())):
+                await self._alarm.wait()
+
+    async def _every_scrape(self, mark: Mark) -> None:
+        pause = min(self._request.metrics.scrape_interval, self._request.probe_every)
+        while not self._alarm.is_set():
+            await asyncio.sleep(max(_LEAST_READ, pause))
+            await self._read(mark)
+
+    async def _read(self, mark: Mark) -> float:
+        """Read pods and traffic, raise the alarm if they call for it; return how long it took."""
+        begun, sources = time.monotonic(), self._sources
+        await sources.look_at_pods()
+        await sources.read_traffic(mark.began)
+        for one in self._request.watched:
+            self._ring(judge_now(self._of(one), self._request, mark))
+        self._progress.say(f"{self._request.window}: {sources.summary()}")
+        return time.monotonic() - begun
+
+    async def _judge_all(self, mark: Mark) -> list[Verdict]:
+        """The slice's last reading: everything. Only ROLLBACK counts before the window ends."""
+        sources, request = self._sources, self._request
+        await sources.look_at_pods()
+        reads = [sources.read_traffic(mark.began), sources.read_logs(mark.began)]
+        if request.last:
+            reads.append(sources.read_latency(mark.began))
+        if request.last and request.full:
+            reads.append(sources.read_shared(mark.began))
+        await asyncio.gather(*reads)
+        seconds = max(1e-3, time.time() - mark.began)
+        found = list(self._seen.corruption)
+        for one in request.watched:
+            found += judge_service(self._of(one), request, mark, seconds)
+        if sources.connections is not None and sources.external is not None:
+            found += judge_shared(sources.connections, sources.external, request)
+        if sources.pods_missing is not None:
+            found.append(nothing_to_read(Signal.PODS, None, sources.pods_missing))
+        return [one for one in found if request.last or one.kind is Kind.ROLLBACK]
+
+    def _of(self, watched: Watched) -> ServiceRead:
+        name, sources = watched.service.name, self._sources
+        return ServiceRead(
+            watched=watched,
+            pods=sources.pods_of(watched),
+            traffic=sources.traffic.get(name, Unreadable("nothing was read yet")),
+            buckets=sources.buckets.get(name),
+            lines=sources.lines.get(name),
+            rates=sources.rates.get(name),
+        )
+
+    async def _probe(self, watched: Watched) -> None:
+        """Probe one service again and again; three failures in a row raise the alarm."""
+        service = watched.service
+        by_log = service.kind is ServiceKind.LOG
+        pause = max(self._request.probe_every, _LOG_PAUSE if by_log else _LEAST_PAUSE)
+        while True:
+            async with self._limit:
+                problem = await self._problem(watched, by_log)
+            self._seen.failing = count_probe(self._seen.failing, service.name, problem)
+            self._seen.health[service.name] = problem or "healthy"
+            verdict = judge_health(service.name, self._seen.failing[service.name], problem)
+            self._ring([verdict] if verdict else [])
+            await asyncio.sleep(pause)
+
+    async def _problem(self, watched: Watched, by_log: bool) -> str:
+        if not by_log:
+            return await self._tools.prober.over_http(watched.service, watched.service.url)
+        pods = [name_of(one) for one in self._sources.pods_of(watched)]
+        return await self._tools.prober.by_log(watched.service, watched.workload.namespace, pods)
+
+    async def _corruption(self) -> None:
+        """Run the corruption probes once."""
+        request = self._request
+        results = await self._tools.probes.run(request.probe_url, request.corruption)
+        self._seen.corruption = [
+            one for one in map(judge_probe, results) if one.kind is not Kind.PROCEED
+        ]
+        self._ring([one for one in self._seen.corruption if one.kind is Kind.ROLLBACK])
+
+    def _ring(self, verdicts: list[Verdict]) -> None:
+        known = {(one.service, one.signal) for one in self._seen.alarms}
+        for verdict in verdicts:
+            if verdict.kind is Kind.ROLLBACK and (verdict.service, verdict.signal) not in known:
+                self._seen.alarms.append(verdict)
+                self._alarm.set()
+
+    def _reading(self, watched: Watched) -> Reading:
+        health = self._seen.health.get(watched.service.name, "")
+        return self._sources.reading(watched, health)
+
+
+def _number(value: float | Unreadable | None) -> float | None:
+    return None if isinstance(value, Unreadable) else value
