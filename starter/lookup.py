@@ -13,8 +13,8 @@ from starter.session import MEMO_PLACE
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowExecution, WorkflowHandle
 
-_ID = re.compile(r"^[a-z][a-z0-9-]{0,62}-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}$")
-_ENVIRONMENT = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
+_ID = re.compile(r"[a-z][a-z0-9-]{0,62}-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+_ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Found:
 
 def is_id(name: str) -> bool:
     """Whether a name has the form of a deployment's ID. Raises Stop for what cannot be a name."""
-    if _ID.match(name):
+    if _ID.fullmatch(name):
         return True
-    if _ENVIRONMENT.match(name):
+    if _ENVIRONMENT.fullmatch(name):
         return False
     raise Stop(
         REFUSED,

@@ -9,9 +9,9 @@ from pathlib import Path
 from slipway import names
 from slipway.errors import BadInput
 
-_QUEUE = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
-_BUILD = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
-_ADDRESS = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")
+_QUEUE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_BUILD = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 
 
 class Role(StrEnum):
@@ -86,7 +86,7 @@ def _artifacts(environ: Mapping[str, str]) -> Path:
 
 def _matching(environ: Mapping[str, str], name: str, pattern: re.Pattern[str], default: str) -> str:
     value = environ.get(name) or default
-    if value and not pattern.match(value):
+    if value and not pattern.fullmatch(value):
         raise BadInput(f"{name}: {value[:60]!r} does not fit {pattern.pattern}.", "Correct it.")
     return value
 

@@ -1,0 +1,136 @@
+"""The worker's settings, logs and registry; and its process, which waits for its server."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from temporalio import activity
+
+from slipway.errors import BadInput
+from worker.logs import OneLine
+from worker.registry import activities_of, unprivileged
+from worker.settings import Role, read_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_defaults_serve_everything_on_the_usual_queue(tmp_path: Path) -> None:
+    settings = read_settings({"SLIPWAY_ARTIFACTS": str(tmp_path)})
+    assert settings.role is Role.ALL
+    assert settings.task_queue == "slipway"
+    assert settings.metrics_address == settings.build_id == ""
+
+
+def test_the_command_line_wins_over_the_environment(tmp_path: Path) -> None:
+    environ = {"SLIPWAY_ARTIFACTS": str(tmp_path), "SLIPWAY_ROLE": "privileged"}
+    assert read_settings(environ).role is Role.PRIVILEGED
+    assert read_settings(environ, "workflow").role is Role.WORKFLOW
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLIPWAY_ARTIFACTS", ""),
+        ("SLIPWAY_ARTIFACTS", "/no/such/folder"),
+        ("SLIPWAY_ROLE", "root"),
+        ("SLIPWAY_TASK_QUEUE", "two words"),
+        ("SLIPWAY_METRICS", "everywhere"),
+        ("SLIPWAY_BUILD_ID", "a b"),
+        ("SLIPWAY_GRACE", "soon"),
+        ("SLIPWAY_GRACE", "nan"),
+    ],
+)
+def test_what_is_wrong_is_named_with_a_remedy(name: str, value: str, tmp_path: Path) -> None:
+    environ = {"SLIPWAY_ARTIFACTS": str(tmp_path), name: value}
+    with pytest.raises(BadInput) as raised:
+        read_settings(environ)
+    assert raised.value.remedy
+
+
+def test_roles_split_rights() -> None:
+    assert Role.WORKFLOW.serves_workflows
+    assert not Role.WORKFLOW.is_privileged
+    assert Role.PRIVILEGED.is_privileged
+    assert not Role.PRIVILEGED.serves_workflows
+    assert Role.ALL.serves_workflows
+    assert Role.ALL.is_privileged
+
+
+def test_a_log_record_is_one_line_whatever_it_holds() -> None:
+    record = logging.LogRecord("worker", logging.INFO, "", 0, "a\nb\x1b[31m%s", ("\r\n",), None)
+    line = OneLine().format(record)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert line.endswith("INFO worker: a | b [31m  | ")
+
+
+def test_a_traceback_is_folded_into_its_line() -> None:
+    try:
+        raise ValueError("deep")
+    except ValueError:
+        record = logging.LogRecord("w", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    line = OneLine().format(record)
+    assert "\n" not in line
+    assert "ValueError: deep" in line
+
+
+class _Capability:
+    @activity.defn(name="one.thing")
+    async def thing(self) -> None:
+        """Is an activity."""
+
+    async def helper(self) -> None:
+        """Is none."""
+
+
+def test_only_activities_are_registered() -> None:
+    found = activities_of(_Capability())
+    assert [one.__name__ for one in found] == ["thing"]
+
+
+def test_the_unprivileged_activities_need_no_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KUBE", "PG")):
+            monkeypatch.delenv(name)
+    settings = read_settings({"SLIPWAY_ARTIFACTS": str(tmp_path)}, "workflow")
+    assert {one.__name__ for one in unprivileged(settings)} == {"evaluate", "send"}
+
+
+def _worker(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "worker", *arguments],
+        cwd=ROOT,
+        env={**keep, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_worker_without_its_settings_says_what_is_missing() -> None:
+    with _worker() as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "SLIPWAY_ARTIFACTS is not set." in said
+    assert "Traceback" not in said
+
+
+def test_a_worker_waits_for_its_server_and_ends_when_told(tmp_path: Path) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{one.getsockname()[1]}"
+    environment = {"SLIPWAY_ARTIFACTS": str(tmp_path), "TEMPORAL_ADDRESS": address}
+    with _worker("--role", "workflow", **environment) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert f"Temporal at {address} does not answer" in line
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
