@@ -1,9 +1,13 @@
 """The demo's people: they confirm, approve, and answer parked steps, by the command line."""
 
+import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
+
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.service import RPCError
 
 from devstack.demo.cli import Cli
 
@@ -13,6 +17,7 @@ CONFIRMERS = {
 }
 APPROVER, ROLE = "vp-engineering@teei.com", "vp"
 OPERATOR = "on-call@teei.com"
+LOOK_SECONDS = 0.3
 
 
 @dataclass
@@ -32,7 +37,9 @@ class People:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "People":
-        self._thread = threading.Thread(target=self._work, name="people", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._work()), name="people", daemon=True
+        )
         self._thread.start()
         return self
 
@@ -40,26 +47,27 @@ class People:
         self._stop.set()
         self._thread.join(timeout=150)
 
-    def _work(self) -> None:
-        while not self._stop.wait(0.5):
-            status = self._status()
-            if status is None:
+    async def _work(self) -> None:
+        stack = self.cli.stack
+        client = await Client.connect(stack.temporal_address, namespace=stack.temporal_namespace)
+        while not self._stop.is_set():
+            await asyncio.sleep(LOOK_SECONDS)
+            status = await self._status(client)
+            if status is None or status["id"] == self.not_this:
                 continue
             for wait in status["waiting_for"]:
-                self._answer(status, wait)
+                await asyncio.to_thread(self._answer, status, wait)
 
-    def _status(self) -> dict[str, Any] | None:
-        answer = self.cli.run("status", self.environment, "--json")
+    async def _status(self, client: Client) -> dict[str, Any] | None:
+        """Looking often by the command line would cost a core; answers go through it."""
+        handle = client.get_workflow_handle(f"deploy-{self.environment}")
         try:
-            status: dict[str, Any] = answer.json()
-        except ValueError:
-            return None
-        known = status.get("id") not in ("", self.not_this)
-        return status if known and "waiting_for" in status else None
+            status: dict[str, Any] | None = await handle.query("status")
+        except (RPCError, WorkflowQueryFailedError):
+            return None  # not started yet, or between two workflow tasks
+        return status
 
-    def _answer(self, status: dict[str, Any], wait: Any) -> None:
-        if not isinstance(wait, dict):  # the memo's short form: the query answers soon
-            return
+    def _answer(self, status: dict[str, Any], wait: dict[str, Any]) -> None:
         key = f"{status['id']}/{wait['kind']}/{wait['what']}"
         if key in self.answered:
             return
@@ -69,14 +77,16 @@ class People:
         elif wait["kind"] == "approval":
             self._say(key, "approve", status["id"], "--role", ROLE, "--person", APPROVER, "--yes")
         elif wait["kind"] == "operator":
-            self.parked.append(
-                {"at": time.time(), "step": status["current"]["step"], "verdict": status["verdict"]}
-            )
-            self._say(
-                key,
-                *("resolve", status["id"], self.decide, "--step", status["current"]["step"]),
-                *("--person", OPERATOR, "--reason", "decided by the demo's operator"),
-            )
+            self._decide(key, status)
+
+    def _decide(self, key: str, status: dict[str, Any]) -> None:
+        step = status["current"]["step"]
+        self.parked.append({"at": time.time(), "step": step, "verdict": status["verdict"]})
+        self._say(
+            key,
+            *("resolve", status["id"], self.decide, "--step", step),
+            *("--person", OPERATOR, "--reason", "decided by the demo's operator"),
+        )
 
     def _say(self, key: str, *arguments: str) -> None:
         answer = self.cli.run(*arguments)

@@ -1,0 +1,36 @@
+"""One pair of workers for all end-to-end tests, one environment for each."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from devstack.demo import workers
+from devstack.stack import Stack
+from devstack.world import environment as environments
+from devstack.world.environment import Environment
+
+QUEUE = "slipway-e2e"
+Make = Callable[[str, float], Environment]
+
+
+@pytest.fixture(scope="session")
+def queue(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The task queue of this session's workers (each pytest process has its own pair)."""
+    name = f"{QUEUE}-{tmp_path_factory.getbasetemp().name}"
+    workers.start(stack, name)
+    yield name
+    workers.stop(stack, name)
+
+
+@pytest.fixture
+def make(stack: Stack) -> Iterator[Make]:
+    """Make an environment, and remove it afterwards."""
+    made: list[str] = []
+
+    def create(name: str, time_scale: float) -> Environment:
+        made.append(name)
+        return environments.create(stack, name, time_scale=time_scale)
+
+    yield create
+    for name in made:
+        environments.destroy(stack, name)

@@ -1,0 +1,40 @@
+"""A plan of two services, made from the TEEI plan, whose waits are short enough for tests."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from devstack.demo.run import PLAN, Wish
+from devstack.stack import Stack
+from devstack.world import release as releases
+from devstack.world.environment import Environment
+
+SERVICES = ("api-gateway", "analytics")
+TIME_SCALE = 60.0
+_TIMINGS = {"settle": "30s", "monitor": "4m", "final_monitor": "8m", "probe": "15s", "slice": "2m"}
+"""Three scrapes and more fall into each window also when it is divided by TIME_SCALE."""
+
+
+def small_plan(folder: Path) -> Path:
+    """Write the plan; flows that need other services are left out."""
+    plan: dict[str, Any] = yaml.safe_load(PLAN.read_text())
+    plan["services"] = [one for one in plan["services"] if one["name"] in SERVICES]
+    plan["smoke"] = [flow for flow in plan["smoke"] if _services_of(flow) <= set(SERVICES)]
+    plan["timings"] = {**plan.get("timings", {}), **_TIMINGS}
+    plan.setdefault("migrations", {})["watch"] = "60s"
+    assert plan["smoke"], "no smoke flow is left for the small plan"
+    path = folder / "small-plan.yaml"
+    path.write_text(yaml.safe_dump(plan, sort_keys=False))
+    return path
+
+
+def small_wish(stack: Stack, made: Environment, folder: Path, **changes: Any) -> Wish:
+    """Return what to deploy on an environment of TIME_SCALE."""
+    overlay = releases.write_overlay(stack, made, services=SERVICES)
+    return Wish(plan=small_plan(folder), services=SERVICES, overlay=overlay, **changes)
+
+
+def _services_of(flow: dict[str, Any]) -> set[str]:
+    named = {step.get("service") for step in flow["steps"]} | {flow.get("service")}
+    return {one for one in named if one}
