@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.watch import Watch
     from slipway.judgements.blame import Blame, blame
     from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
+    from slipway.plan import Service
     from slipway.states import Choice, ServiceState
     from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
 
@@ -171,17 +172,11 @@ def _request(
     leave_out: str | None,
     full: bool,
 ) -> WatchSlice:
-    plan, run = steps.run.plan, steps.run
+    plan = steps.run.plan
     return WatchSlice(
         window=window,
         watched=[
-            Watched(
-                service=service,
-                workload=steps.workload(service),
-                pod_hash=run.service(service.name).pod_hash,
-                replaced=run.service(service.name).state in _REPLACED,
-                focus=full or service.name == focus,
-            )
+            _watched(steps, service, focus=full or service.name == focus)
             for service in plan.services
             if service.name != leave_out
         ],
@@ -197,4 +192,16 @@ def _request(
         corruption=plan.corruption,
         probe_url=plan.database.probe_url,
         full=full,
+    )
+
+
+def _watched(steps: Steps, service: Service, *, focus: bool) -> Watched:
+    state = steps.run.service(service.name)
+    return Watched(
+        service=service,
+        workload=steps.workload(service),
+        pod_hash=state.pod_hash,
+        replaced=state.state in _REPLACED,
+        focus=focus,
+        log_rates=state.captured.log_rates if state.captured else None,
     )

@@ -110,7 +110,11 @@ async def capture(steps: Steps, name: str) -> Captured:
         f"Capturing {name} as it is.",
         lambda: Call(
             Rollouts.capture,
-            Capture(workload=steps.workload(service)),
+            Capture(
+                workload=steps.workload(service),
+                logs=steps.run.plan.logs,
+                baseline=steps.lengths.baseline,
+            ),
             READ,
             f"capture {name}",
         ),
