@@ -20,10 +20,12 @@ from activities.adapters.postgres_migrate import (
     migrating,
     state_of,
 )
+from activities.adapters.postgres_ready import standing
 from activities.adapters.postgres_sessions import Sessions
 from activities.adapters.postgres_swap import Swapping, swapping
 from slipway.errors import BadInput
 from slipway.judgements.backup import is_ours
+from slipway.judgements.database_ready import DatabaseStanding
 from slipway.messages.migration import AppliedMigration, DatabaseState
 from slipway.messages.record import TableFingerprint
 from slipway.plan import Database
@@ -102,6 +104,10 @@ class Postgres(Sessions):
         target = self.target(database.url).on(kept)
         async with self.session(target, "count") as session:
             return await noted.lost_in(session)
+
+    async def standing(self, database: Database, staging: str) -> DatabaseStanding:
+        """Return versions, rights, size and markers, as the preflight judges them."""
+        return await standing(self, database, staging)
 
     async def drop_side(self, database: Database, name: str) -> bool:
         """Drop a database that slipway made; return whether it was there. Raises BadInput for
