@@ -1,0 +1,235 @@
+"""The command line as people use it: real processes, a real Temporal server, a world in memory."""
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+import yaml
+from temporalio.client import Client
+
+from tests.fakes.plans import small_plan, small_release
+from tests.workflow.harness import Harness
+
+ROOT = Path(__file__).parents[2]
+_QUICK = dict.fromkeys(("settle", "monitor", "final_monitor", "probe", "slice"), "100ms")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What was printed, as data."""
+        return json.loads(self.out)
+
+
+class Cli:
+    """The command line against one environment of its own."""
+
+    def __init__(self, client: Client, folder: Path) -> None:
+        plan = small_plan(timings=_QUICK, migrations={"watch": "100ms"})
+        self.harness = Harness(client, plan, small_release())
+        self.environment = f"c{uuid.uuid4().hex[:8]}"
+        self._files = {
+            "plan": plan.model_copy(update={"environment": self.environment}),
+            "release": small_release(),
+        }
+        for name, document in self._files.items():
+            data = document.model_dump(mode="json", exclude_unset=True)
+            (folder / f"{name}.yaml").write_text(yaml.safe_dump(data))
+        self.documents = (str(folder / "plan.yaml"), str(folder / "release.yaml"))
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TEMPORAL_ADDRESS": client.service_client.config.target_host,
+            "TEMPORAL_NAMESPACE": client.namespace,
+            "SLIPWAY_TASK_QUEUE": self.harness.queue,
+        }
+
+    async def __call__(self, *arguments: str) -> Done:
+        """Run a command."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from starter.cli import main; main()",
+            *arguments,
+            cwd=ROOT,
+            env=self._env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert b"Traceback" not in err
+        return Done(process.returncode or 0, out.decode(), err.decode())
+
+    async def start(self) -> str:
+        """Start the deployment and return its ID."""
+        done = await self("start", *self.documents, "--json")
+        assert done.code == 0, done.err
+        return str(done.json["id"])
+
+    async def until(self, phase: str) -> Any:
+        """Wait until the deployment is in a phase, with something to wait for."""
+        for _ in range(60):
+            seen = await self("status", self.environment, "--json")
+            if seen.code == 0 and seen.json["phase"] == phase and seen.json["waiting_for"]:
+                return seen.json
+        raise AssertionError(f"{phase} was not reached: {seen}")
+
+    async def release_it(self) -> None:
+        """Confirm and approve as the plan's people."""
+        await self.until("approval")
+        for item, person in (
+            ("stakeholders-notified", "pm@teei.example"),
+            ("incident-team-on-standby", "oncall@teei.example"),
+        ):
+            done = await self("acknowledge", self.environment, item, "--person", person)
+            assert done.code == 0, done.err
+        done = await self(
+            "approve", self.environment, "--role", "vp", "--person", "vp@teei.example", "--yes"
+        )
+        assert done.code == 0, done.err
+        assert "Migration 0000_change" in done.out
+        assert "Accepted" in done.out
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def cli(client: Client, tmp_path: Path) -> AsyncIterator[Cli]:
+    """The command line, with both workers running."""
+    made = Cli(client, tmp_path)
+    async with made.harness.workers():
+        yield made
+
+
+async def test_a_release_from_start_to_report_and_back(cli: Cli, tmp_path: Path) -> None:
+    deployment = await cli.start()
+    second = await cli("start", *cli.documents)
+    assert second.code == 2
+    assert f"{cli.environment} is held by {deployment}" in second.err
+    assert f"slipway status {deployment}" in second.err
+
+    await cli.release_it()
+    watched = await cli("watch", deployment)
+    assert watched.code == 0
+    assert "Nothing failed: the release is deployed" in watched.out
+
+    status = (await cli("status", deployment, "--json")).json
+    assert status["outcome"] == "deployed"
+    assert status["source"] == "result"
+
+    report = await cli("report", deployment, "--format", "json")
+    assert report.json["checklist"] == "10 of 10 done"
+    target = tmp_path / "report.md"
+    assert (await cli("report", cli.environment, "--output", str(target))).code == 0
+    assert "## Checklist: 10 of 10 done" in target.read_text()
+
+    late = await cli("abort", deployment)
+    assert late.code == 2
+    assert "has ended (deployed)" in late.err
+
+    back = await cli("rollback", deployment, "--reason", "reports are wrong")
+    assert back.code == 0, back.err
+    assert cli.harness.world.schema == "old"
+    assert (await cli("status", deployment, "--exit-code")).code == 3
+    again = await cli("rollback", deployment)
+    assert again.code == 2
+    assert "rolled back already" in again.err
+
+
+async def test_approvals_that_do_not_count_are_refused_with_a_sentence(cli: Cli) -> None:
+    await cli.start()
+    await cli.until("approval")
+    place = ("approve", cli.environment, "--role", "vp")
+    unasked = await cli(*place, "--person", "vp@teei.example")
+    assert unasked.code == 2
+    assert "add --yes" in unasked.err
+    requester = await cli(*place, "--person", "dev@teei.example", "--yes")
+    assert requester.code == 2
+    assert "dev@teei.example" in requester.err
+    stale = await cli(*place, "--person", "vp@teei.example", "--yes", "--digest", "0" * 64)
+    assert stale.code == 2
+    assert "is not what is to be approved" in stale.err
+    assert (await cli("status", cli.environment, "--exit-code")).code == 7
+    reason = ("--reason", "not on a Friday")
+    person = ("--role", "cto", "--person", "cto@teei.example")
+    rejected = await cli("reject", cli.environment, *person, *reason)
+    assert rejected.code == 0, rejected.err
+    ended = await cli("watch", cli.environment)
+    assert ended.code == 5
+    assert "not on a Friday" in ended.out
+
+
+async def test_pause_resume_and_abort_answer_and_the_run_ends_6(cli: Cli) -> None:
+    deployment = await cli.start()
+    await cli.until("approval")
+    not_paused = await cli("resume", deployment)
+    assert not_paused.code == 2
+    assert "not paused" in not_paused.out
+    paused = await cli("pause", deployment, "--reason", "looking")
+    assert paused.code == 0, paused.err
+    assert (await cli("resume", deployment)).code == 0
+    nothing = await cli("resolve", deployment, "retry")
+    assert nothing.code == 2
+    assert "no parked step" in nothing.err
+    aborted = await cli("abort", deployment, "--reason", "wrong release", "--json")
+    assert aborted.code == 0, aborted.err
+    assert aborted.json["accepted"] is True
+    assert (await cli("watch", deployment)).code == 6
+    pointless = await cli("rollback", deployment)
+    assert pointless.code == 2
+    assert "before it changed anything" in pointless.err
+
+
+async def test_start_and_wait_shows_whom_it_waits_for_and_ends_with_the_outcome(cli: Cli) -> None:
+    waiting = asyncio.create_task(cli("start", *cli.documents, "--wait"))
+    await cli.release_it()
+    done = await waiting
+    assert done.code == 0, done.err
+    assert f"answer:  slipway approve {cli.environment}-" in done.out
+    assert "Phase roll_out began." in done.out
+
+
+async def test_without_a_worker_status_reads_the_memo_and_says_so(
+    client: Client, tmp_path: Path
+) -> None:
+    cli = Cli(client, tmp_path)
+    deployment = await cli.start()
+    done = await cli("status", deployment)
+    assert done.code == 0
+    assert "No worker answered within 3 s" in done.out
+    assert "Waiting for a worker to begin." in done.out
+    report = await cli("doctor", *cli.documents)
+    assert report.code == 8
+    assert "No worker listens" in report.err
+    unheard = await cli("abort", deployment)
+    assert unheard.code == 8
+    assert "is kept" in unheard.err
+    await client.get_workflow_handle(f"deploy-{cli.environment}").terminate()
+    ended = await cli("why", deployment)
+    assert "ended as TERMINATED without finishing" in ended.out
+
+
+async def test_what_nobody_knows_is_refused_with_a_remedy(cli: Cli) -> None:
+    for arguments in (
+        ("status", "nowhere"),
+        ("status", "nowhere-20261123T200000Z-1a2b3c"),
+        ("abort", "nowhere"),
+        ("report", "nowhere"),
+    ):
+        done = await cli(*arguments)
+        assert done.code == 2
+        assert "Temporal knows no deployment" in done.err
+        assert "--plan PLAN" in done.err
