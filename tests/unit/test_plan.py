@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.base import parse_length, say_length
@@ -36,6 +36,7 @@ def test_other_texts_are_no_lengths(text: str) -> None:
 
 
 @given(st.integers(1, 30 * 86400))
+@settings(deadline=None)
 def test_lengths_are_said_so_that_they_add_up(seconds: int) -> None:
     parts = re.findall(r"\d+(?:\.\d+)?[smhd]", say_length(seconds))
     assert "".join(parts) == say_length(seconds)

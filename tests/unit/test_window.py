@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.plan import Window
@@ -97,6 +97,7 @@ def test_an_unknown_zone_is_refused() -> None:
     room=st.integers(0, 7 * 3600),
     window=st.sampled_from([WORKDAYS, ALWAYS, NIGHT, MORNING_OF_CHANGE]),
 )
+@settings(deadline=None)
 def test_what_opens_says_is_open_and_is_the_first(unix: int, room: int, window: Window) -> None:
     moment = datetime.fromtimestamp(unix, tz=UTC)
     found = opens(window, moment, room)
