@@ -62,7 +62,10 @@ async def verify_service(steps: Steps, service: Service) -> None:
 def check_request(steps: Steps, service: Service) -> CheckService:
     """Return the check of one service."""
     return CheckService(
-        service=service, every=steps.lengths.probe, workload=steps.workload(service)
+        service=service,
+        every=steps.lengths.probe,
+        workload=steps.workload(service),
+        addresses={one.name: one.url for one in steps.run.plan.services if one.url},
     )
 
 
