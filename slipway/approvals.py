@@ -95,5 +95,3 @@ def approvers(run: Run) -> list[str]:
         for person in people
         if person != run.requester
     ]
-
-

@@ -11,9 +11,8 @@ from slipway.messages.record import (
     RestoreDatabase,
     RestoreService,
 )
-from slipway.run import Run, UndoStep, new_run
+from slipway.run import MigrationRun, Run, UndoStep, new_run
 from slipway.states import MigrationState, Outcome, Phase, ServiceState, UndoState
-from slipway.run import MigrationRun
 
 
 def run_from_record(record: Record, *, now: datetime) -> Run:
