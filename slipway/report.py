@@ -45,7 +45,8 @@ def report_markdown(
         ("Timeline (UTC)", _timeline(status)),
     ]
     lines = [f"# {cell(status.release)} to {status.environment}: {status.outcome.value}", ""]
-    lines += [f"> {mark}" for mark in _marks(status)] + [""]
+    for mark in _marks(status):
+        lines += [f"> {mark}", ""]
     for title, body in sections:
         lines += [f"## {title}", "", *body, ""]
     return "\n".join(lines)

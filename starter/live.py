@@ -15,12 +15,18 @@ from slipway.states import EXIT_CODES, Outcome
 from slipway.status import StatusDocument
 from starter.failures import root_of
 from starter.lookup import Found
-from starter.render import clean, event_line, frame, head, now_line, wait_lines
+from starter.render import brief, clean, event_line, frame, head, now_line, wait_lines
 from starter.stand import Stand, asked, from_memo, stand_of, waits_for_person
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+_STYLES = (
+    (r"✔|\bPROCEED\b|\bdeployed\b", "green"),
+    (r"✘|\bROLLBACK\b|\broll_back\b", "red"),
+    (r"(?m)^Waits for.*|\bHOLD\b|\bINCONCLUSIVE\b|↩", "yellow"),
+    (r"(?m)\(.* left\)|slipway .*$", "bold"),
+)
 _EVERY = 1.0
 """Seconds between two looks."""
 
@@ -53,12 +59,12 @@ class Lines:
             self._note = stand.note
             self.write(clean(stand.note))
         for event in status.timeline[self._events :]:
-            self.write(clean(event_line(event)))
+            self.write(brief(event_line(event)))
         self._events = max(self._events, len(status.timeline))
         current = f"{status.phase.value} {status.current.step} {status.current.reason}"
         if current != self._now and status.outcome is Outcome.RUNNING:
             self._now = current
-            self.write(clean(f"{_clock(now)} {status.phase.value:<10} {now_line(status, now)}"))
+            self.write(brief(f"{_clock(now)} {status.phase.value:<10} {now_line(status, now)}"))
         self._show_waits(status, now)
 
     def _show_waits(self, status: StatusDocument, now: datetime) -> None:
@@ -90,7 +96,10 @@ class Screen:
             return Text("Looking …")
         lines = frame(self.stand.status, datetime.now(UTC))
         note = [clean(self.stand.note), ""] if self.stand.note else []
-        return Text("\n".join([*note, *lines]), overflow="ellipsis", no_wrap=True)
+        text = Text("\n".join([*note, *lines]), overflow="ellipsis", no_wrap=True)
+        for pattern, style in _STYLES:
+            text.highlight_regex(pattern, style)
+        return text
 
 
 async def follow(found: Found, *, stop_at_people: bool = False) -> int:

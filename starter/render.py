@@ -1,5 +1,6 @@
 """How a deployment looks in a terminal: plain lines, made from the status document alone."""
 
+import re
 from datetime import datetime
 
 from slipway.base import say_length, utc_text
@@ -10,6 +11,7 @@ from slipway.states import Outcome, ServiceState
 from slipway.status import ServiceStatus, StatusDocument
 
 _WIDEST = 300
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 _SIGNS = {
     ServiceState.WAITING: "·",
     ServiceState.CAPTURED: "·",
@@ -25,7 +27,16 @@ _SIGNS = {
 
 def clean(text: object) -> str:
     """Return a text as one line without control characters, so that it cannot steer a terminal."""
+    return _cut("".join(one if one.isprintable() else " " for one in str(text)))
+
+
+def brief(text: object) -> str:
+    """Return a clean line in which digests are cut to what people compare."""
     line = "".join(one if one.isprintable() else " " for one in str(text))
+    return _cut(_DIGEST.sub(r"\1", line))
+
+
+def _cut(line: str) -> str:
     return line if len(line) <= _WIDEST else line[: _WIDEST - 1] + "…"
 
 
@@ -37,7 +48,7 @@ def frame(status: StatusDocument, now: datetime, *, events: int = 5) -> list[str
         lines += ["", *wait_lines(wait, now)]
     if status.timeline and events:
         lines += ["", *[event_line(one) for one in status.timeline[-events:]]]
-    return [clean(line) for line in lines]
+    return [brief(line) for line in lines]
 
 
 def full(status: StatusDocument, now: datetime) -> list[str]:
@@ -113,12 +124,16 @@ def checklist(status: StatusDocument, now: datetime) -> list[str]:
     lines = []
     for line in status.checklist:
         age = f", {say_age((now - line.at).total_seconds())} old" if line.at else ""
-        kept = ", ".join(f"{one.key} {short(one.sha256)}" for one in line.evidence)
+        kept = ", ".join(f"{_file(one.key)} {short(one.sha256)}" for one in line.evidence)
         shown = f"  {kept}{age}" if kept else ""
         by = f"  by {line.by}" if line.by else ""
         note = f"  {line.note}" if line.note else ""
         lines.append(f"  [{mark_of(line)}] {line.title}{by}{shown}{note}")
     return lines
+
+
+def _file(key: str) -> str:
+    return key.rpartition("/")[2]
 
 
 def _facts(status: StatusDocument) -> list[str]:

@@ -17,11 +17,10 @@ from slipway.release import Release
 from slipway.run import Approval, Confirmation, Event, MigrationRun, Run, UndoStep, new_run
 from slipway.states import MigrationState, Outcome, Phase, ServiceState, UndoState
 from slipway.verdicts import Kind, Reason, Signal, Verdict
+from tests.fakes.plans import SERVICES, small_plan, small_release
 
 START = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 ID = "demo-20261123T200000Z-1a2b3c"
-SERVICES = ("api", "analytics")
-_PINNED = {"at": "artifact:evidence/one", "sha256": "1" * 64}
 
 
 def after(seconds: float) -> datetime:
@@ -35,63 +34,27 @@ def image(service: str, digit: str) -> str:
 
 
 def plan(**changes: Any) -> Plan:
-    """Return a plan of two services."""
-    contact = {"name": "Olga", "reach": "+49 1"}
-    data: dict[str, Any] = {
+    """Return a plan of two services, api-gateway and analytics."""
+    olga = {"name": "Olga", "reach": "+49 1"}
+    base: dict[str, Any] = {
         "environment": "demo",
-        "kubernetes": {"namespace": "demo"},
-        "staging": {"namespace": "staging", "database": "env:STAGING"},
-        "database": {
-            "name": "teei",
-            "url": "env:PROD",
-            "admin_url": "env:ADMIN",
-            "probe_url": "env:PROBE",
-            "owner": "teei",
-        },
-        "backup": {"bucket": "teei-backups", "prefix": "demo/"},
-        "services": [
-            {"name": name, "title": name, "port": 80, "url": "http://127.0.0.1:1", "health": {}}
-            for name in SERVICES
-        ],
-        "smoke": [{"name": "login", "service": "api", "steps": [{"name": "get", "path": "/"}]}],
-        "metrics": {"url": "http://127.0.0.1:1"},
-        "logs": [{"name": "database", "pattern": "db"}],
         "approvals": {
             "roles": {"vp": ["vera"], "cto": ["carl"]},
             "confirm": {"stakeholders-notified": ["olga"], "incident-team-on-standby": ["olga"]},
         },
-        "contacts": dict.fromkeys(("on_call", "vp_engineering", "cto", "database_admin"), contact),
-        "notices": {"webhook": "env:HOOK"},
+        "contacts": dict.fromkeys(("on_call", "vp_engineering", "cto", "database_admin"), olga),
     }
-    return Plan.model_validate({**data, **changes})
+    return small_plan(**{**base, **changes})
 
 
 def release(**changes: Any) -> Release:
     """Return a release of both services with one migration."""
-    data: dict[str, Any] = {
+    base: dict[str, Any] = {
         "version": "2026.11.3",
         "requester": "rita",
-        "summary": "Reports in Norwegian.",
-        "created_at": START,
         "images": {name: image(name, "b") for name in SERVICES},
-        "migrations": {
-            "workspace": "artifact:workspace",
-            "journal_sha256": "2" * 64,
-            "pending": [{"tag": "0002_report_language", "sha256": "3" * 64}],
-        },
-        "evidence": {
-            "tests": [_PINNED],
-            "staging": _PINNED,
-            "trivy": [_PINNED],
-            "snyk": [_PINNED],
-            "performance": [_PINNED],
-            "documentation": _PINNED,
-            "release_notes": _PINNED,
-            "rollback_plan": {"document": _PINNED, "test_record": _PINNED},
-            "change_request": {"number": "CR-1"},
-        },
     }
-    return Release.model_validate({**data, **changes})
+    return small_release(**{**base, **changes})
 
 
 def backup() -> BackupTaken:

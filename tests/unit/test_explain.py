@@ -112,9 +112,9 @@ def test_a_failed_migration_names_it() -> None:
 
 def test_a_deployed_release_says_how_to_take_it_back() -> None:
     run = approved_run(outcome=Outcome.DEPLOYED, phase=Phase.ENDED, aftercare="aftercare-x")
-    run.service("api").notes = ["too little traffic, accepted by the plan"]
+    run.service("api-gateway").notes = ["too little traffic, accepted by the plan"]
     lines = explain(status_of(run))
-    assert "Accepted: api: too little traffic, accepted by the plan" in lines
+    assert "Accepted: api-gateway: too little traffic, accepted by the plan" in lines
     assert f"Take back: slipway rollback {ID}" in lines
 
 

@@ -27,7 +27,7 @@ def test_only_touched_services_have_an_image_that_was_tried() -> None:
     services = {one["name"]: one for one in incident_record(rolled_back_run())["services"]}
     assert services["analytics"]["image_tried"].endswith("b" * 64)
     assert services["analytics"]["image_before"].endswith("a" * 64)
-    assert services["api"]["image_tried"] == ""
+    assert services["api-gateway"]["image_tried"] == ""
 
 
 def test_evidence_lists_every_kept_artefact_with_its_digest() -> None:

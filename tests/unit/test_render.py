@@ -25,15 +25,15 @@ PARKED = Wait(
 def _running() -> StatusDocument:
     run = approved_run(phase=Phase.ROLL_OUT, step="monitor:api", reason="Watching all services")
     run.until, run.waiting_for = after(240), [PARKED]
-    run.service("api").state = ServiceState.WATCHING
-    run.service("api").verdict = "2 of 2 pods ready"
+    run.service("api-gateway").state = ServiceState.WATCHING
+    run.service("api-gateway").verdict = "2 of 2 pods ready"
     return status_of(run)
 
 
 def test_the_live_view_has_countdown_services_waits_and_timeline() -> None:
     text = "\n".join(frame(_running(), NOW))
     assert "monitor:api: Watching all services (1m left)" in text
-    assert "… api                  watching      2 of 2 pods ready" in text
+    assert "… api-gateway          watching      2 of 2 pods ready" in text
     assert "Waits for a decision about smoke of Olga, 2m left, then rollback" in text
     assert "choices: retry, rollback" in text
     assert f"answer:  slipway resolve {ID} retry --step smoke --reason WHY" in text
