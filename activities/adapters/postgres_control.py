@@ -33,9 +33,9 @@ CREATE TABLE IF NOT EXISTS slipway.attempt (
     role name PRIMARY KEY, database name NOT NULL, deployment text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE IF NOT EXISTS slipway.swap (
-    op_id text PRIMARY KEY, database name NOT NULL, attempt text NOT NULL, phase text NOT NULL,
-    kept name NOT NULL DEFAULT '', outage double precision NOT NULL DEFAULT 0, result jsonb,
-    at timestamptz NOT NULL DEFAULT now());
+    database name, deployment text, op_id text, phase text NOT NULL, kept name NOT NULL DEFAULT '',
+    outage double precision NOT NULL DEFAULT 0, result jsonb,
+    at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (database, deployment, op_id));
 """
 
 

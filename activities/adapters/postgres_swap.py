@@ -24,6 +24,20 @@ from activities.adapters.processes import uninterrupted
 from slipway.errors import ForeignChange
 from slipway.judgements.backup import MARK, short_id
 
+_READ = (
+    "SELECT phase, kept, outage, result FROM slipway.swap"
+    " WHERE database = %s AND deployment = %s AND op_id = %s"
+)
+_FINISH = (
+    "UPDATE slipway.swap SET result = %s WHERE database = %s AND deployment = %s AND op_id = %s"
+)
+_WRITE = """
+INSERT INTO slipway.swap (database, deployment, op_id, phase, kept, outage)
+VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (database, deployment, op_id) DO UPDATE SET phase = excluded.phase, at = now(),
+    kept = coalesce(nullif(excluded.kept, ''), slipway.swap.kept),
+    outage = coalesce(nullif(excluded.outage, 0), slipway.swap.outage)"""
+
 
 @dataclass(frozen=True)
 class Note:
@@ -49,11 +63,7 @@ class Swapping:
 
     async def note(self) -> Note:
         """Return how far this operation has come."""
-        found = await row(
-            self._admin,
-            "SELECT phase, kept, outage, result FROM slipway.swap WHERE op_id = %s",
-            self._order.op_id,
-        )
+        found = await row(self._admin, _READ, *self._key)
         return Note(*found) if found else Note("begun", "", 0.0, None)
 
     async def recover(self) -> None:
@@ -166,26 +176,14 @@ class Swapping:
     async def finish(self, result: dict[str, Any]) -> None:
         """Note the result, which a repetition of this operation then returns."""
         await self._write(phase="done")
-        await self._admin.execute(
-            "UPDATE slipway.swap SET result = %s WHERE op_id = %s",
-            [json.dumps(result), self._order.op_id],
-        )
+        await self._admin.execute(_FINISH, [json.dumps(result), *self._key])
 
     async def _write(self, phase: str, kept: str = "", outage: float = 0.0) -> None:
-        await self._admin.execute(
-            "INSERT INTO slipway.swap (op_id, database, attempt, phase, kept, outage)"
-            " VALUES (%(op)s, %(database)s, '', %(phase)s, %(kept)s, %(outage)s)"
-            " ON CONFLICT (op_id) DO UPDATE SET phase = %(phase)s, at = now(),"
-            " kept = coalesce(nullif(%(kept)s, ''), slipway.swap.kept),"
-            " outage = coalesce(nullif(%(outage)s, 0), slipway.swap.outage)",
-            {
-                "op": self._order.op_id,
-                "database": self._order.database,
-                "phase": phase,
-                "kept": kept,
-                "outage": outage,
-            },
-        )
+        await self._admin.execute(_WRITE, [*self._key, phase, kept, outage])
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return self._order.database, self._order.deployment, self._order.op_id
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ async def run(
     except TimeoutError:
         await uninterrupted(_end(child))
         raise DeadlinePassed(
-            f"{Path(command[0]).name} did not end within {deadline:.0f} s and was killed.",
+            f"{Path(command[0]).name} did not end within {deadline:g} s and was killed.",
             "Look at what it waited for, then retry.",
         ) from None
     except BaseException:

@@ -1,8 +1,9 @@
 """A production database of its own for each test, with the rights slipway really has."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +124,15 @@ class DataWorld:
     def as_owner(self, query: str) -> None:
         with access.superuser(self.stack, self.name, acting_as=access.OWNER) as connection:
             connection.execute(query.encode())
+
+    def sessions(self) -> list[tuple[Any, ...]]:
+        """Who is connected: database, role, state, what it waits for."""
+        with self.superuser("postgres") as connection:
+            return connection.execute(
+                "SELECT datname, usename, state, wait_event FROM pg_stat_activity"
+                " WHERE starts_with(datname, %s)",
+                [self.name],
+            ).fetchall()
 
     def databases(self) -> list[str]:
         """All databases of this world, side and kept ones too."""
@@ -248,3 +258,10 @@ def workspace(folder: Path, pending: list[str]) -> tuple[MigrationSet, list[Migr
         workspace="artifact:workspace", journal_sha256=digest(journal), pending=files
     )
     return release, files
+
+
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait for something outside this process; fail when it does not come."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - files and servers set no events
+            await asyncio.sleep(0.02)
