@@ -226,7 +226,7 @@ class Aftercare:
             mark=self._mark if errors else None,
             corruption=plan.corruption,
             probe_url=plan.database.probe_url,
-            full=False,
+            full=errors,  # latency, connections and external calls belong to these looks
         )
 
     @workflow.signal(name="superseded")
