@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.watch import Watch
     from slipway.judgements.blame import Blame, blame
+    from slipway.judgements.readings import say_failures, say_reading
     from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
     from slipway.plan import Service
     from slipway.states import Choice, ServiceState
@@ -45,8 +46,8 @@ async def watch(
             await steps.guard()
             continue
         if await _accepted(steps, window, seen, missed):
-            took = (workflow.now() - begun).total_seconds()
-            steps.event(f"Watched {window} {for_length(took)}: nothing that stops the release.")
+            took = for_length((workflow.now() - begun).total_seconds())
+            steps.event(f"Watched {window} {took}: {_seen(steps, seen, focus)}")
             return seen
 
 
@@ -153,6 +154,20 @@ async def _accepted(steps: Steps, window: str, seen: SliceSeen | None, missed: s
     if worst.service:
         steps.run.service(worst.service).notes.append(f"accepted by a person: {worst.because}")
     return True
+
+
+def _seen(steps: Steps, seen: SliceSeen | None, focus: str | None) -> str:
+    """What was read, in numbers: of the service in focus, else of all together."""
+    readings = seen.readings if seen else []
+    for one in readings:
+        if one.service == focus:
+            steps.run.service(one.service).verdict = say_reading(one)
+            return say_reading(one)
+    requests, failures = (
+        sum(one.requests for one in readings),
+        sum(one.failures for one in readings),
+    )
+    return f"{len(readings)} services, {say_failures(requests, failures)}."
 
 
 def _choices(worst: Verdict) -> tuple[Choice, ...]:
