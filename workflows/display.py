@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
     from slipway import names
@@ -14,6 +14,22 @@ with workflow.unsafe.imports_passed_through():
 PHASE = SearchAttributeKey.for_keyword(names.SEARCH_PHASE)
 OUTCOME = SearchAttributeKey.for_keyword(names.SEARCH_OUTCOME)
 WAITING_FOR = SearchAttributeKey.for_keyword(names.SEARCH_WAITING_FOR)
+
+
+DEPLOYMENT = SearchAttributeKey.for_keyword(names.SEARCH_DEPLOYMENT)
+ENVIRONMENT = SearchAttributeKey.for_keyword(names.SEARCH_ENVIRONMENT)
+RELEASE = SearchAttributeKey.for_keyword(names.SEARCH_RELEASE)
+
+
+def identity_of(run: Run) -> TypedSearchAttributes:
+    """Return the search attributes by which everything about a deployment is found."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(DEPLOYMENT, run.id),
+            SearchAttributePair(ENVIRONMENT, run.plan.environment),
+            SearchAttributePair(RELEASE, run.release.version),
+        ]
+    )
 
 
 class Display:

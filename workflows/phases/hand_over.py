@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.states import Outcome, Phase
 
 from workflows.aftercare import Aftercare, AftercareRequest
+from workflows.display import identity_of
 from workflows.endings import sentence_of
 from workflows.steps import Steps
 
@@ -58,6 +59,7 @@ async def _start_aftercare(steps: Steps) -> None:
             request,
             id=names.aftercare_workflow_id(run.id),
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            search_attributes=identity_of(run),
             static_summary=f"Aftercare of {run.release.version} in {run.plan.environment}",
         )
     except FailureError as error:
