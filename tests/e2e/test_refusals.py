@@ -1,0 +1,59 @@
+"""Whatever is wrong: one clear sentence, a remedy, the exit code, no traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack.demo.cli import Answer, Cli
+from devstack.stack import Stack
+from devstack.world import release as releases
+from tests.e2e.conftest import Make
+from tests.e2e.small import TIME_SCALE, small_wish
+
+pytestmark = [pytest.mark.stack, pytest.mark.e2e]
+
+
+def refused(answer: Answer, code: int, *words: str) -> None:
+    """Assert that an answer refuses as people expect it."""
+    said = answer.out + answer.err
+    assert answer.code == code, said
+    assert "Traceback" not in said
+    for word in words:
+        assert word in said, said
+
+
+def test_a_second_start_is_told_who_holds_the_environment(
+    stack: Stack, make: Make, queue: str, tmp_path: Path
+) -> None:
+    made = make("t1b", TIME_SCALE)
+    wish = small_wish(stack, made, tmp_path)
+    release = releases.make_release(stack, made, services=wish.services or ())
+    cli = Cli(stack, queue)
+    start = ("start", str(wish.plan), str(release), "--overlay", str(wish.overlay))
+    first = cli.run(*start)
+    assert first.code == 0, first.out + first.err
+    second = cli.run(*start)
+    status = cli.run("status", made.name, "--json").json()
+    refused(second, 2, status["id"], "slipway status")
+
+    own = cli.run("approve", made.name, "--role", "vp", "--person", "engineer@teei.com", "--yes")
+    assert own.code in (2, 7), own.out + own.err
+    aborted = cli.run("abort", made.name, "--person", "on-call@teei.com", "--reason", "a test")
+    assert aborted.code in (0, 6), aborted.out + aborted.err
+    ended = cli.run("watch", made.name)
+    assert ended.code == 6, ended.out + ended.err
+    why = cli.run("why", made.name)
+    assert "a test" in why.out
+    assert len(why.out.splitlines()) <= 24
+
+
+def test_an_unknown_deployment(stack: Stack, queue: str) -> None:
+    refused(Cli(stack, queue).run("status", "nowhere"), 2, "nowhere")
+
+
+def test_a_wrong_plan_names_file_and_place(stack: Stack, queue: str, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("environment: production\nsurprise: 1\n")
+    release = tmp_path / "release.yaml"
+    release.write_text("version: 1\n")
+    refused(Cli(stack, queue).run("check", str(plan), str(release)), 2, "plan.yaml", "surprise")
