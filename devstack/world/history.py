@@ -18,7 +18,7 @@ from devstack.world.catalog import SERVICES, ServiceSpec
 from devstack.world.environment import PRODUCTION, STAGING
 from devstack.world.faults import HEALTHY
 
-POOL: tuple[str, ...] = ("demo", *(f"t{number}" for number in range(1, 9)))
+POOL: tuple[str, ...] = ("demo", *(f"t{number}" for number in range(1, 11)))
 """Names of environments that have a history from the start of the stack."""
 COARSE, FINE = 60.0, 15.0
 """Seconds between samples: until an hour (divided by `time_scale`) ago, and from then on."""

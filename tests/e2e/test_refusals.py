@@ -25,7 +25,7 @@ def refused(answer: Answer, code: int, *words: str) -> None:
 def test_a_second_start_is_told_who_holds_the_environment(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t1b", TIME_SCALE)
+    made = make("t9", TIME_SCALE)
     wish = small_wish(stack, made, tmp_path)
     release = releases.make_release(stack, made, services=wish.services or ())
     cli = Cli(stack, queue)
