@@ -34,6 +34,8 @@ _LOG_PAUSE = 2.0
 _LEAST_READ = 1.0
 _SPARE = 1.0
 """The last reading begins so many seconds before the slice ends, at most."""
+_LOGS_TAKE = 0.3
+"""About how much longer the last reading takes than the others."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Window:
         try:
             took = await self._read(mark)
             end = begun + self._request.length
-            spare = min(_SPARE, self._request.length / 4, 2 * took)
+            spare = min(_SPARE, self._request.length / 4, _LOGS_TAKE + 3 * took)
             await self._until(end - spare)
             found = [] if self._alarm.is_set() else await self._judge_all(mark)
             self._ring(found)

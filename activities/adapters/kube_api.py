@@ -26,6 +26,9 @@ _TIMEOUTS = (3, 10)
 _LARGEST = 32 * 1024 * 1024
 _THREADS = 8
 
+_TEST_FAILED = "the server rejected our request due to an error in our request"
+"""What Kubernetes says, and all it says, when the test of a JSON patch fails."""
+
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 
@@ -166,7 +169,7 @@ class KubeApi:
             return Forbidden(f"slipway may not {verb} {target}.", remedy)
         if status == 404:
             return Absent(f"There is no {target}.", "Create it, or correct the plan.")
-        if status == 409 or (status == 422 and "test" in said.lower()):
+        if status == 409 or (status == 422 and _TEST_FAILED in said):
             return ChangedMeanwhile(f"{target} changed meanwhile.", "Read it again.")
         if status == 401:
             return Unreachable(

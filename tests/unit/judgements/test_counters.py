@@ -1,0 +1,146 @@
+"""Raw samples to counts: births, resets, gaps and slots, against a simulated truth."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway.judgements.counters import (
+    Pods,
+    Series,
+    Unreadable,
+    fold,
+    fold_buckets,
+    prefix_of,
+    quantile,
+    share_above,
+)
+
+BEGAN = 1000.0
+NEW = Pods("a-1-", {"a-1-x": 0.0}, replaced=True)
+OLD = Pods("a-1-", {"a-1-x": 0.0}, replaced=False)
+
+
+def series(code: str, *samples: tuple[float, float], pod: str = "a-1-x", **labels: str) -> Series:
+    return Series({"pod": pod, "code": code, **labels}, samples)
+
+
+def test_a_pod_of_this_rollout_counts_from_zero() -> None:
+    """`increase` would give 0 for a series that is born at 12 failures."""
+    traffic = fold([series("500", (1005, 12))], NEW, BEGAN, "5..")
+    assert (traffic.requests, traffic.failures) == (12, 12)
+
+
+def test_a_series_born_in_the_window_counts_from_zero_when_its_pod_was_known() -> None:
+    rows = [series("200", (995, 100), (1005, 150)), series("500", (1005, 7))]
+    traffic = fold(rows, OLD, BEGAN, "5..")
+    assert (traffic.requests, traffic.failures) == (57, 7)
+
+
+def test_what_was_counted_before_the_window_does_not_count() -> None:
+    traffic = fold([series("200", (990, 40), (999, 90), (1005, 100))], NEW, BEGAN, "5..")
+    assert traffic.requests == 10
+
+
+def test_an_old_pod_whose_past_was_not_scraped_begins_with_its_first_sample() -> None:
+    traffic = fold([series("200", (1005, 9000), (1010, 9010))], OLD, BEGAN, "5..")
+    assert traffic.requests == 10
+
+
+def test_a_pod_born_in_the_window_counts_from_zero_in_every_service() -> None:
+    young = Pods("a-1-", {"a-1-x": 1002.0})
+    assert fold([series("200", (1005, 30))], young, BEGAN, "5..").requests == 30
+
+
+def test_a_reset_of_one_counter_is_a_reset_of_the_pod() -> None:
+    rows = [series("200", (999, 100), (1005, 20)), series("500", (999, 5), (1005, 6))]
+    traffic = fold(rows, NEW, BEGAN, "5..")
+    assert (traffic.requests, traffic.failures) == (26, 6)
+
+
+def test_other_services_and_versions_are_left_out() -> None:
+    rows = [series("200", (1005, 10)), series("200", (1005, 99), pod="a-2-y")]
+    assert fold(rows, NEW, BEGAN, "5..").requests == 10
+
+
+def test_codes_are_matched_as_a_whole() -> None:
+    assert fold([series("1500", (1005, 10))], NEW, BEGAN, "5..").failures == 0
+
+
+def test_a_slot_ends_when_a_pod_reports_again() -> None:
+    rows = [
+        series("500", (1001, 1), (1006, 2), (1011, 3)),
+        series("500", (1003, 1), (1008, 2), (1013, 3), pod="a-1-y"),
+    ]
+    traffic = fold(rows, NEW, BEGAN, "5..")
+    assert [one.failures for one in traffic.scrapes] == [2, 2, 2]
+    assert traffic.last(1).failures == 2
+
+
+def test_failures_in_one_scrape_are_one_failing_scrape() -> None:
+    rows = [series("500", (1001, 0), (1006, 50), (1011, 50))]
+    assert fold(rows, NEW, BEGAN, "5..").failing_scrapes == 1
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, 50), st.integers(0, 50), st.booleans()), min_size=1, max_size=30
+)
+
+
+@given(steps)
+def test_counts_equal_the_truth_whatever_restarts(truth: list[tuple[int, int, bool]]) -> None:
+    """A restart loses nothing here, since each scrape sees what came after it."""
+    good = bad = 0
+    ok: list[tuple[float, float]] = []
+    failed: list[tuple[float, float]] = []
+    sent = wrong = 0
+    for number, (more, worse, restarted) in enumerate(truth):
+        # a restart shows when a counter falls; one that does not fall is plain growth
+        if restarted and (more < good or worse < bad):
+            good = bad = 0
+        good, bad, sent, wrong = good + more, bad + worse, sent + more, wrong + worse
+        ok.append((1001.0 + 5 * number, good))
+        failed.append((1001.0 + 5 * number, bad))
+    traffic = fold([series("200", *ok), series("500", *failed)], NEW, BEGAN, "5..")
+    assert (traffic.requests, traffic.failures) == (sent + wrong, wrong)
+
+
+@given(steps, st.integers(0, 29))
+def test_reading_again_gives_the_same(truth: list[tuple[int, int, bool]], cut: int) -> None:
+    """A retried slice reads from the window's beginning: nothing is counted twice."""
+    total, samples = 0, []
+    for number, (more, _, _) in enumerate(truth):
+        total += more
+        samples.append((1001.0 + 5 * number, float(total)))
+    part = fold([series("200", *samples[: cut + 1])], NEW, BEGAN, "5..")
+    whole = fold([series("200", *samples)], NEW, BEGAN, "5..")
+    assert whole.scrapes[: len(part.scrapes)] == part.scrapes
+
+
+def test_buckets_fold_like_counters_and_read_their_bounds() -> None:
+    rows = [
+        Series({"pod": "a-1-x", "le": bound}, ((999, before), (1005, after)))
+        for bound, before, after in (("0.1", 5, 55), ("0.5", 9, 99), ("+Inf", 10, 110))
+    ]
+    buckets = fold_buckets(rows, NEW, BEGAN)
+    assert buckets == {0.1: 50, 0.5: 90, math.inf: 100}
+    assert share_above(buckets, 0.5) == pytest.approx(0.1)
+
+
+def test_a_histogram_without_the_limits_bucket_cannot_be_judged() -> None:
+    assert isinstance(share_above({0.25: 1, math.inf: 9}, 0.5), Unreadable)
+    assert isinstance(share_above({}, 0.5), Unreadable)
+
+
+def test_quantiles_are_interpolated_and_never_beyond_the_last_bound() -> None:
+    assert quantile({0.5: 50, 1.0: 100, math.inf: 100}, 0.75) == pytest.approx(0.75)
+    assert quantile({0.5: 50, math.inf: 100}, 0.95) == 0.5
+    assert quantile({}, 0.95) is None
+
+
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,60}[a-z0-9]", fullmatch=True))
+def test_prefixes_are_cut_as_kubernetes_cuts_pod_names(name: str) -> None:
+    prefix = prefix_of(name, "5d8f89c644")
+    assert len(prefix) <= 58
+    assert f"{name}-5d8f89c644-".startswith(prefix)
