@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS slipway.fence (
 CREATE TABLE IF NOT EXISTS slipway.attempt (
     role name PRIMARY KEY, database name NOT NULL, deployment text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE IF NOT EXISTS slipway.swap (
+CREATE TABLE IF NOT EXISTS slipway.database_swap (
     database name, deployment text, op_id text, phase text NOT NULL, kept name NOT NULL DEFAULT '',
     outage double precision NOT NULL DEFAULT 0, result jsonb,
     at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (database, deployment, op_id));
@@ -80,7 +80,7 @@ async def _end_holders(connection: Connection, what: str) -> None:
 
 async def prepare(admin: Connection) -> None:
     """Make slipway's tables in the control database when they are not there."""
-    there = await row(admin, "SELECT to_regclass('slipway.swap') IS NOT NULL")
+    there = await row(admin, "SELECT to_regclass('slipway.database_swap') IS NOT NULL")
     if there and there[0]:
         return
     async with admin.transaction():

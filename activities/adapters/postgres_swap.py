@@ -25,18 +25,16 @@ from slipway.errors import ForeignChange
 from slipway.judgements.backup import MARK, short_id
 
 _READ = (
-    "SELECT phase, kept, outage, result FROM slipway.swap"
+    "SELECT phase, kept, outage, result FROM slipway.database_swap"
     " WHERE database = %s AND deployment = %s AND op_id = %s"
 )
-_FINISH = (
-    "UPDATE slipway.swap SET result = %s WHERE database = %s AND deployment = %s AND op_id = %s"
-)
+_FINISH = "UPDATE slipway.database_swap SET result = %s WHERE database = %s AND deployment = %s AND op_id = %s"
 _WRITE = """
-INSERT INTO slipway.swap (database, deployment, op_id, phase, kept, outage)
+INSERT INTO slipway.database_swap (database, deployment, op_id, phase, kept, outage)
 VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (database, deployment, op_id) DO UPDATE SET phase = excluded.phase, at = now(),
-    kept = coalesce(nullif(excluded.kept, ''), slipway.swap.kept),
-    outage = coalesce(nullif(excluded.outage, 0), slipway.swap.outage)"""
+    kept = coalesce(nullif(excluded.kept, ''), slipway.database_swap.kept),
+    outage = coalesce(nullif(excluded.outage, 0), slipway.database_swap.outage)"""
 
 
 @dataclass(frozen=True)
