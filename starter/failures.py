@@ -63,9 +63,12 @@ def _failed(error: BaseException) -> tuple[int, str]:
     """A workflow that failed: servers that did not answer are told apart from refusals."""
     from temporalio.exceptions import ApplicationError
 
+    from slipway.errors import BadInput
+
     root = root_of(error)
     if isinstance(root, ApplicationError):
-        return (REFUSED if root.non_retryable else UNREACHABLE), root.message
+        refused = root.non_retryable or root.type == BadInput.__name__
+        return (REFUSED if refused else UNREACHABLE), root.message
     return UNREACHABLE, f"The worker did not finish: {cause_of(error)}. Look at the worker's log."
 
 

@@ -13,7 +13,14 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 from temporalio.worker import Worker, WorkerDeploymentConfig, WorkerDeploymentVersion
 
 from activities.failures import DomainFailures
@@ -132,11 +139,15 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _runtime(settings: Settings) -> Runtime | None:
-    if not settings.metrics_address:
-        return None
-    metrics = PrometheusConfig(bind_address=settings.metrics_address)
-    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+def _runtime(settings: Settings) -> Runtime:
+    """The SDK's core logs through ours, so that every line has one form."""
+    logs = LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(logger=logging.getLogger("temporalio.core")),
+    )
+    address = settings.metrics_address
+    metrics = PrometheusConfig(bind_address=address) if address else None
+    return Runtime(telemetry=TelemetryConfig(logging=logs, metrics=metrics))
 
 
 def _versioned(settings: Settings) -> WorkerDeploymentConfig | None:

@@ -6,6 +6,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.preflight import EnvironmentChecks
     from activities.record import Records
     from slipway import names
+    from slipway.errors import BadInput
     from slipway.messages.preflight import EnvironmentReport, Preflight, StagingReport
     from slipway.messages.record import (
         Artefact,
@@ -31,7 +32,7 @@ from workflows.options import LONG, READ
 from workflows.steps import Call, start_activity
 
 
-@workflow.defn(name=names.REPORT_TYPE)
+@workflow.defn(name=names.REPORT_TYPE, failure_exception_types=[BadInput])
 class Report:
     """Read a record and verify every artefact of its checklist again."""
 

@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
     from activities.record import Records
     from slipway import names
+    from slipway.errors import BadInput
     from slipway.messages.record import AcquireLease, ReadRecord, Record
     from slipway.messages.requests import DeploymentResult, RollbackRequest
     from slipway.run import Run
@@ -24,7 +25,7 @@ from workflows.phases.roll_back import roll_back
 from workflows.steps import Call, Steps, start_activity
 
 
-@workflow.defn(name=names.ROLLBACK_TYPE)
+@workflow.defn(name=names.ROLLBACK_TYPE, failure_exception_types=[BadInput])
 class Rollback(Conversation):
     """Take a deployment back: after its end, after Terminate, after the loss of Temporal."""
 

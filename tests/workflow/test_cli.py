@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest_asyncio
 import yaml
-from temporalio.client import Client
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 
 from tests.fakes.plans import small_plan, small_release
 from tests.workflow.harness import Harness
@@ -233,3 +236,44 @@ async def test_what_nobody_knows_is_refused_with_a_remedy(cli: Cli) -> None:
         assert done.code == 2
         assert "Temporal knows no deployment" in done.err
         assert "--plan PLAN" in done.err
+
+
+async def test_a_record_that_is_not_there_is_refused(cli: Cli) -> None:
+    lost = f"{cli.environment}-20261123T200000Z-1a2b3c"
+    for command in ("report", "status", "rollback"):
+        done = await cli(command, lost, "--plan", cli.documents[0])
+        assert done.code == 2, done.err
+        assert "does not begin with its opening" in done.err
+
+
+async def test_the_record_is_found_by_the_plan_when_temporal_has_lost_the_run(
+    cli: Cli, client: Client
+) -> None:
+    deployment = await cli.start()
+    await cli.until("approval")
+    assert (await cli("abort", deployment)).code == 0
+    assert (await cli("watch", deployment)).code == 6
+    await client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=f"deploy-{cli.environment}"),
+        )
+    )
+    handle = client.get_workflow_handle(f"deploy-{cli.environment}")
+    await _forgotten(handle)
+    plan = ("--plan", cli.documents[0])
+    by_id = await cli("status", deployment, *plan, "--json")
+    assert by_id.json["outcome"] == "stopped"
+    assert by_id.json["source"] == "record"
+    newest = await cli("why", cli.environment, *plan)
+    assert deployment in newest.out
+
+
+async def _forgotten(handle: WorkflowHandle[Any, Any]) -> None:
+    for _ in range(300):
+        try:
+            await handle.describe()
+        except RPCError:
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError("Temporal did not delete the run within a minute.")
