@@ -28,7 +28,10 @@ _READ = (
     "SELECT phase, kept, outage, result FROM slipway.database_swap"
     " WHERE database = %s AND deployment = %s AND op_id = %s"
 )
-_FINISH = "UPDATE slipway.database_swap SET result = %s WHERE database = %s AND deployment = %s AND op_id = %s"
+_FINISH = (
+    "UPDATE slipway.database_swap SET result = %s"
+    " WHERE database = %s AND deployment = %s AND op_id = %s"
+)
 _WRITE = """
 INSERT INTO slipway.database_swap (database, deployment, op_id, phase, kept, outage)
 VALUES (%s, %s, %s, %s, %s, %s)
