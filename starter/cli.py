@@ -6,7 +6,7 @@ import typer
 
 from starter import arguments as a
 from starter.documents import Documents, Lost
-from starter.guard import finish
+from starter.guard import finish, leave
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -185,4 +185,7 @@ def main() -> None:
     from starter import cli_people
 
     cli_people.register(app)
-    app(prog_name="slipway")
+    try:
+        app(prog_name="slipway")
+    except SystemExit as end:
+        leave(end)

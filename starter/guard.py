@@ -40,6 +40,19 @@ def finish(work: Callable[[], int | Awaitable[int]]) -> NoReturn:
     raise typer.Exit(code)
 
 
+def leave(end: SystemExit) -> NoReturn:
+    """End the process with its exit code.
+
+    Where the Temporal client was loaded, the interpreter is not taken down: threads of the client's
+    core that still hold its state would abort the process, and its exit code with it.
+    """
+    if "temporalio" not in sys.modules:
+        raise end
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(end.code if isinstance(end.code, int) else OK if end.code is None else _BUG)
+
+
 def _do(work: Callable[[], int | Awaitable[int]]) -> int:
     done = work()
     if isinstance(done, int):

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import logging
 import os
-import sys
 
 from slipway.errors import SlipwayError
 from worker.logs import log_to_stderr
@@ -46,4 +45,8 @@ def _level() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    # The interpreter is not taken down: threads of the Temporal core that still hold its state
+    # would abort the process, and its exit code with it.
+    os._exit(code)
