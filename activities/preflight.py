@@ -86,11 +86,19 @@ class EnvironmentChecks:
         return [one for found in await asyncio.gather(*looks) for one in found]
 
     async def _deployment(self, namespace: str, service: Service) -> list[Finding]:
-        try:
-            found = await self._cluster.get_deployment(namespace, service.workload)
-        except Absent as error:
-            return [_block(error.what, error.remedy)]
-        return [_block(one, "") for one in refusals(found, service.container)]
+        """Look up to three times: a Deployment may be restless for a moment."""
+        wrong: list[str] = []
+        for number in range(_TRIES):
+            if number:
+                await asyncio.sleep(_PAUSE)
+            try:
+                found = await self._cluster.get_deployment(namespace, service.workload)
+            except Absent as error:
+                return [_block(error.what, error.remedy)]
+            wrong = refusals(found, service.container)
+            if not wrong:
+                break
+        return [_block(one, "") for one in wrong]
 
     async def _prometheus(self, plan: Plan) -> list[Finding]:
         """Prometheus answers, and scrapes something."""

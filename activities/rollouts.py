@@ -41,6 +41,7 @@ _ATTEMPTS = 15
 """Of one compare-and-set: the controller writes statuses all the time, each is a conflict."""
 _LEAST_WATCHED = 10.0
 """A retried wait still looks this long before it says that a rollout took too long."""
+_PATIENCE = 5.0
 _TAIL = 20
 _MISSES = 30
 """Polls in a row without an answer before the attempt gives up and is retried."""
@@ -58,7 +59,7 @@ class Rollouts:
         """Read a Deployment before any write. Raises RolloutFailed when it must not be replaced
         now: paused, in mid-rollout, unhealthy, or managed by another tool."""
         work = request.workload
-        deployment = await self._cluster.get_deployment(work.namespace, work.deployment)
+        deployment = await self._at_rest(work)
         replica_sets = await self._cluster.list_replica_sets(deployment)
         captured = objects.capture(deployment, replica_sets, work.container)
         if not request.logs:
@@ -69,6 +70,16 @@ class Rollouts:
         ]
         rates = await self._log_rates(request, current)
         return captured.model_copy(update={"log_rates": rates})
+
+    async def _at_rest(self, work: Workload) -> Raw:
+        """Return the Deployment, after a moment of patience: any annotation that somebody writes
+        makes it restless until its controller has seen it."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            deployment = await self._cluster.get_deployment(work.namespace, work.deployment)
+            if not objects.unrest(deployment) or time.monotonic() > until:
+                return deployment
+            await asyncio.sleep(0.25)
 
     async def _log_rates(self, request: Capture, pods: list[Raw]) -> dict[str, float]:
         """Return error lines per second by class, of all pods together, in the time before."""

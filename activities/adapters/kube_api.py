@@ -5,6 +5,7 @@ The client's typed models are not used: they drop fields that they do not know.
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ class KubeApi:
         """
         configuration = client.Configuration()
         try:
-            config.load_kube_config(client_configuration=configuration)
+            # named here, since the client reads KUBECONFIG only when it is imported
+            config.load_kube_config(
+                os.environ.get("KUBECONFIG"), client_configuration=configuration
+            )
         except config.ConfigException as outside:
             try:
                 config.load_incluster_config(client_configuration=configuration)
