@@ -122,7 +122,7 @@ async def test_probes_of_the_plan_are_sound(place: ClusterWorld) -> None:
     ("answer", "said"),
     [
         (response(b"x" * (1024 * 1024 + 1)), "1 MiB"),
-        (b"nonsense\r\n\r\n", "HTTP"),
+        (b"nonsense\r\n\r\n", "status line"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc", "peer closed"),
     ],
 )

@@ -1,0 +1,175 @@
+"""The watch over running services: healthy ones pass, each fault is found by its own signal."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.watch import Watch
+from slipway.messages.watch import SliceSeen, Watched, WatchSlice
+from slipway.plan import CorruptionProbe
+from slipway.verdicts import Kind, Reason, Signal
+from tests.integration.cluster_world import ClusterWorld, activity
+
+pytestmark = pytest.mark.stack
+
+LENGTH = 8.0
+
+
+def watch(place: ClusterWorld) -> Watch:
+    return Watch(place.cluster, place.metrics, place.http, place.probes)
+
+
+def request(place: ClusterWorld, watched: list[Watched], **more: Any) -> WatchSlice:
+    plan = place.plan
+    values: dict[str, Any] = {
+        "window": "monitor:test",
+        "watched": watched,
+        "metrics": plan.metrics,
+        "limits": plan.limits,
+        "logs": plan.logs,
+        "baseline": plan.lengths.baseline,
+        "probe_every": plan.lengths.probe,
+        "length": LENGTH,
+        "window_length": LENGTH,
+        "last": True,
+        "corruption": plan.corruption,
+        "probe_url": plan.database.probe_url,
+        **more,
+    }
+    return WatchSlice(**values)
+
+
+async def seen(place: ClusterWorld, watched: list[Watched], **more: Any) -> SliceSeen:
+    found: SliceSeen = await activity(watch(place).slice, request(place, watched, **more))
+    return found
+
+
+async def test_healthy_services_have_nothing_against_them(place: ClusterWorld) -> None:
+    names = [one.name for one in place.plan.services]
+    found = await seen(place, await place.watched(*names), full=True)
+    assert {one.kind for one in found.verdicts} <= {Kind.PROCEED}, found.verdicts
+    assert {one.reason for one in found.verdicts} <= {Reason.TOO_LITTLE_TRAFFIC}
+    readings = {one.service: one for one in found.readings}
+    assert readings["api-gateway"].requests > 1000
+    assert readings["api-gateway"].p95 is not None
+    assert all(one.health == "healthy" for one in found.readings)
+    assert found.connections is not None
+    assert found.external is not None
+
+
+async def test_errors_roll_back_before_the_window_ends(place: ClusterWorld) -> None:
+    apply, rolled = await place.deploy("analytics", "errors3")
+    try:
+        (one,) = await place.watched("analytics", replaced=True)
+        assert one.pod_hash == rolled.pod_hash
+        begun = time.monotonic()
+        found = await seen(place, [one], length=60.0, window_length=60.0)
+        assert time.monotonic() - begun < 60
+        verdict = found.verdicts[0]
+        assert (verdict.kind, verdict.reason) == (Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH)
+        assert verdict.service == "analytics"
+        assert verdict.numbers["failures"] >= 6
+    finally:
+        await place.put_back(apply)
+
+
+@pytest.mark.parametrize(
+    ("service", "fault", "signal", "reason"),
+    [
+        ("buddy", "unhealthy", Signal.HEALTH, Reason.UNHEALTHY),
+        ("journey", "errorlogs", Signal.LOGS, Reason.ERRORS_IN_LOGS),
+    ],
+)
+async def test_each_fault_is_found_by_its_signal(
+    place: ClusterWorld, service: str, fault: str, signal: Signal, reason: Reason
+) -> None:
+    before = await place.capture(service)
+    apply, rolled = await place.deploy(service, fault)
+    try:
+        one = Watched(
+            service=place.plan.service(service),
+            workload=place.workload(service),
+            pod_hash=rolled.pod_hash,
+            replaced=True,
+            focus=True,
+            log_rates=before.log_rates,
+        )
+        found = await seen(place, [one])
+        assert (found.verdicts[0].kind, found.verdicts[0].signal) == (Kind.ROLLBACK, signal)
+        assert found.verdicts[0].reason is reason
+        assert found.verdicts[0].service == service
+    finally:
+        await place.put_back(apply)
+
+
+async def test_a_slow_version_is_held(place: ClusterWorld) -> None:
+    apply, _ = await place.deploy("journey", "slow900")
+    try:
+        found = await seen(place, await place.watched("journey", replaced=True))
+        reasons = {(one.kind, one.reason) for one in found.verdicts}
+        assert reasons == {(Kind.HOLD, Reason.LATENCY_TOO_HIGH)}
+    finally:
+        await place.put_back(apply)
+
+
+async def test_without_prometheus_nothing_proceeds(
+    place: ClusterWorld, unused_tcp_port: int
+) -> None:
+    metrics = place.plan.metrics.model_copy(update={"url": f"http://127.0.0.1:{unused_tcp_port}"})
+    watched = await place.watched("buddy", "discord-bot")
+    found = await seen(place, watched, metrics=metrics, length=2.0, window_length=2.0, full=True)
+    kinds = {(one.service, one.kind, one.reason) for one in found.verdicts}
+    for service in ("buddy", "discord-bot", None):
+        assert (service, Kind.INCONCLUSIVE, Reason.NOTHING_TO_READ) in kinds
+    assert found.connections is None
+
+
+async def test_before_the_window_ends_a_gap_is_not_judged(
+    place: ClusterWorld, unused_tcp_port: int
+) -> None:
+    metrics = place.plan.metrics.model_copy(update={"url": f"http://127.0.0.1:{unused_tcp_port}"})
+    watched = await place.watched("buddy")
+    found = await seen(place, watched, metrics=metrics, length=1.0, last=False)
+    assert found.verdicts == []
+
+
+async def test_a_version_that_does_not_run_any_more_cannot_be_judged(place: ClusterWorld) -> None:
+    (one,) = await place.watched("buddy")
+    gone = one.model_copy(update={"pod_hash": "abcdef1234"})
+    found = await seen(place, [gone], length=2.0, window_length=2.0)
+    assert {one.reason for one in found.verdicts} == {Reason.NOTHING_TO_READ}
+
+
+async def test_corruption_ends_the_window_at_once(place: ClusterWorld) -> None:
+    probe = CorruptionProbe(name="never sound", sql="SELECT false")
+    watched = await place.watched("buddy")
+    found = await seen(place, watched, corruption=[probe], length=60.0, window_length=60.0)
+    assert found.verdicts[0].reason is Reason.DATA_CORRUPTION
+
+
+async def test_slices_of_a_window_go_on_where_the_last_one_ended(place: ClusterWorld) -> None:
+    watched = await place.watched("api-gateway")
+    first = await seen(place, watched, length=3.0, last=False)
+    second = await seen(place, watched, length=3.0, mark=first.mark)
+    assert second.mark.began == first.mark.began
+    assert second.readings[0].requests > first.readings[0].requests
+    again = await seen(place, watched, length=1.0, mark=first.mark)
+    assert again.readings[0].requests >= second.readings[0].requests
+
+
+async def test_a_cancelled_slice_ends_at_once(place: ClusterWorld) -> None:
+    watched = await place.watched("buddy")
+    environment = ActivityEnvironment()
+    task = asyncio.create_task(
+        environment.run(watch(place).slice, request(place, watched, length=300.0))
+    )
+    beating = asyncio.Event()
+    environment.on_heartbeat = lambda *details: beating.set()
+    async with asyncio.timeout(60):
+        await beating.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
