@@ -138,6 +138,7 @@ def status_of(run: Run) -> StatusDocument:
             MigrationStatus(tag=one.tag, hash=one.hash, state=one.state) for one in run.migrations
         ],
         lost_writes=_lost(run),
+        kept_database=run.database.kept_as if run.database else "",
         checklist=_checklist(run),
         approvals=run.approvals,
         confirmations=run.confirmations,

@@ -28,6 +28,8 @@ SELECT conrelid::regclass || ':' || conname || ':' || pg_get_constraintdef(oid)
   FROM pg_constraint WHERE connamespace = 'public'::regnamespace
 ORDER BY 1
 """
+_ENOUGH = 20
+"""Acknowledged writes below which a comparison would prove nothing."""
 _STILL = ("users", "organisations", "buddy_matches")
 """Tables that nobody writes during a demo, so that their content must stay."""
 
@@ -120,7 +122,7 @@ def deployed(stack: Stack, made: Environment, before: Seen, status: dict[str, An
         wrong.append("the ledger does not hold exactly the old and the pending migrations")
     if now.still != before.still:
         wrong.append("tables that nobody writes have changed")
-    return wrong + _backup(stack, status) + _lost(stack, made, 0)
+    return wrong + _backup(stack, status) + _lost(stack, made, status)
 
 
 def rolled_back(stack: Stack, made: Environment, before: Seen, status: dict[str, Any]) -> list[str]:
@@ -138,20 +140,18 @@ def rolled_back(stack: Stack, made: Environment, before: Seen, status: dict[str,
     for what in ("schema", "ledger", "still"):
         if getattr(now, what) != getattr(before, what):
             wrong.append(f"{what} of the database differs from before")
-    lost = (status["lost_writes"] or {}).get("public.ingestion_events", 0)
-    return wrong + _backup(stack, status) + _lost(stack, made, lost)
+    return wrong + _backup(stack, status) + _lost(stack, made, status)
 
 
 def stopped(stack: Stack, made: Environment, before: Seen, status: dict[str, Any]) -> list[str]:
     """Return what a run that stopped before any change has changed, a sentence each."""
-    del status
     now = look(stack, made)
     wrong = [
         f"{what} differs from before"
         for what in ("images", "schema", "ledger", "still")
         if getattr(now, what) != getattr(before, what)
     ]
-    return wrong + _counted(stack, made, before, {}) + _lost(stack, made, 0)
+    return wrong + _counted(stack, made, before, {}) + _lost(stack, made, status)
 
 
 def _counted(stack: Stack, made: Environment, before: Seen, wanted: dict[str, int]) -> list[str]:
@@ -163,13 +163,33 @@ def _counted(stack: Stack, made: Environment, before: Seen, wanted: dict[str, in
     ]
 
 
-def _lost(stack: Stack, made: Environment, reported: int) -> list[str]:
-    if len(acknowledged_keys(made)) < 20:
+def _lost(stack: Stack, made: Environment, status: dict[str, Any]) -> list[str]:
+    """Compare the writer's own log with what was reported as lost.
+
+    A row whose commit the writer never heard of (the fence ended its session) is in no log; it is
+    looked for in the database that was swapped out. Only one such row can be, per fence.
+    """
+    acknowledged = set(acknowledged_keys(made))
+    if len(acknowledged) < _ENOUGH:
         return ["the writer has hardly written: a comparison with its log proves nothing"]
-    missing = len(missing_keys(stack, made))
-    if missing != reported:
-        return [f"{missing} acknowledged writes are missing; {reported} were reported"]
-    return []
+    reported = (status["lost_writes"] or {}).get("public.ingestion_events", 0)
+    missing = set(missing_keys(stack, made))
+    kept = status.get("kept_database", "")
+    gone = _keys(stack, kept) - _keys(stack, made.database) if kept else set()
+    unheard = {key for key in gone - acknowledged if key.startswith("w-")}
+    wrong = []
+    if missing - gone:
+        wrong.append(f"{len(missing - gone)} acknowledged writes are in no database any more")
+    if len(gone) != reported:
+        wrong.append(f"{len(gone)} writes are missing; {reported} were reported")
+    if len(unheard) > 1:
+        wrong.append(f"{len(unheard)} writes of the writer are in no log: it cannot be")
+    return wrong
+
+
+def _keys(stack: Stack, database: str) -> set[str]:
+    with psycopg.connect(access.url(stack, access.ADMIN, database)) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM ingestion_events")}
 
 
 def _backup(stack: Stack, status: dict[str, Any]) -> list[str]:

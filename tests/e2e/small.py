@@ -1,5 +1,6 @@
 """A plan of two services, made from the TEEI plan, whose waits are short enough for tests."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def small_plan(folder: Path) -> Path:
     plan.setdefault("migrations", {})["watch"] = "60s"
     assert plan["smoke"], "no smoke flow is left for the small plan"
     path = folder / "small-plan.yaml"
-    path.write_text(yaml.safe_dump(plan, sort_keys=False))
+    path.write_text(json.dumps(plan, indent=1))  # JSON quotes everything: the loader wants that
     return path
 
 

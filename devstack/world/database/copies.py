@@ -42,7 +42,7 @@ def drop_all(stack: "Stack", prefix: str) -> None:
 def _forget_fences(stack: "Stack", database: str) -> None:
     """A database made anew begins without the fences of the one before, as its Lease does."""
     with psycopg.connect(access.url(stack, access.ADMIN, access.CONTROL)) as connection:
-        for table in ("fence", "attempt", "swap"):
+        for table in ("fence", "attempt", "database_swap"):
             known = connection.execute("SELECT to_regclass(%s)", [f"slipway.{table}"]).fetchone()
             if known and known[0]:
                 connection.execute(

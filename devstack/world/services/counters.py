@@ -3,17 +3,29 @@
 import math
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 
 from devstack.world import behaviour
 from devstack.world.catalog import ServiceSpec
 from devstack.world.faults import Fault
 
-_TYPES = """\
+TYPES = b"""\
 # TYPE http_requests_total counter
 # TYPE http_request_duration_seconds histogram
 # TYPE external_calls_total counter
 # TYPE service_db_connections gauge
 """
+
+
+def labelled(page: bytes, labels: Mapping[str, str]) -> bytes:
+    """Return a page of samples with these labels added to each."""
+    added = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    lines = []
+    for line in page.decode().splitlines():
+        name, space, value = line.rpartition(" ")
+        inner = f"{name[:-1]},{added}}}" if name.endswith("}") else f"{name}{{{added}}}"
+        lines.append(f"{inner}{space}{value}\n")
+    return "".join(lines).encode()
 
 
 class Counters:
@@ -55,7 +67,7 @@ class Counters:
         self._seconds[route] += latency
 
     def render(self, connections: int) -> bytes:
-        """Return the counters in the text format that Prometheus scrapes."""
+        """Return the counters in the text format that Prometheus scrapes, below `TYPES`."""
         lines = [
             f'http_requests_total{{route="{route}",code="{code}"}} {count}'
             for (route, code), count in self._requests.items()
@@ -67,7 +79,7 @@ class Counters:
             for (target, outcome), count in self._external.items()
         ]
         lines.append(f"service_db_connections {connections}")
-        return (_TYPES + "\n".join(lines) + "\n").encode()
+        return ("\n".join(lines) + "\n").encode()
 
     def _call_others(self, requests: float, failure_ratio: float) -> None:
         if not self._service.external:

@@ -15,6 +15,7 @@ from devstack.world.database import access
 from devstack.world.environment import FILE, PRODUCTION, STAGING, Environment
 from devstack.world.faults import Fault
 from devstack.world.images import fault_in
+from devstack.world.services.counters import TYPES, labelled
 from devstack.world.services.http import HttpError, Request, Response
 from devstack.world.services.podlogs import PodLog
 from devstack.world.services.pods import Pod, follow, image_of
@@ -98,6 +99,8 @@ class World:
                 return Response.of(self._targets(request.headers.get("host", "127.0.0.1")))
             case ["metrics", namespace, "postgres"]:
                 return await self._database_metrics(namespace)
+            case ["metrics", namespace, "pods"]:
+                return self._metrics_of_pods(namespace)
             case ["metrics", namespace, name]:
                 return self._pod_metrics(namespace, name)
             case ["environments"]:
@@ -215,19 +218,30 @@ class World:
     # --- metrics --------------------------------------------------------------------------------
 
     def _targets(self, host: str) -> list[dict[str, Any]]:
+        """One target for all pods of a namespace: Prometheus takes up new targets every 5 s at the
+        most, which is longer than a compressed window. Series name their pod themselves."""
         found = []
         for served, _, stage in self._stages():
             common = {"namespace": stage.namespace, "environment": served.made.name}
             found.append(_target(host, "postgres", {**common, "service": "postgres"}))
-            for pod in [one for one in stage.pods.values() if one.ready_since is not None]:
-                labels = {
-                    **common,
-                    "pod": pod.name,
-                    "service": pod.service.name,
-                    "pod_template_hash": pod.template_hash,
-                }
-                found.append(_target(host, pod.name, labels))
+            found.append(_target(host, "pods", common))
         return found
+
+    def _metrics_of_pods(self, namespace: str) -> Response:
+        found = self._stage_of(namespace)
+        if found is None:
+            raise HttpError(404, f"no environment has the namespace {namespace}")
+        pages = []
+        for pod in [one for one in found[2].pods.values() if one.ready_since is not None]:
+            found[2].advance(pod)
+            labels = {
+                "pod": pod.name,
+                "instance": pod.name,
+                "service": pod.service.name,
+                "pod_template_hash": pod.template_hash,
+            }
+            pages.append(labelled(pod.counters.render(connections=3), labels))
+        return Response(200, TYPES + b"".join(pages), _TEXT)
 
     def _pod_metrics(self, namespace: str, name: str) -> Response:
         found = self._stage_of(namespace)
@@ -235,7 +249,7 @@ class World:
         if found is None or pod is None or pod.ready_since is None:
             raise HttpError(404, f"no ready pod {namespace}/{name}")
         found[2].advance(pod)
-        return Response(200, pod.counters.render(connections=3), _TEXT)
+        return Response(200, TYPES + pod.counters.render(connections=3), _TEXT)
 
     async def _database_metrics(self, namespace: str) -> Response:
         found = self._stage_of(namespace)
