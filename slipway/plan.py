@@ -155,14 +155,14 @@ class Metrics(Document):
     scrape_interval: Length = 5.0
     """How often targets are scraped (never divided by time_scale)."""
     requests: Query = (
-        'http_requests_total{namespace="$namespace",pod=~"$pods",route!~"/(health|metrics).*"}'
+        'http_requests_total{namespace="$namespace",pod=~"$pods",route!~"/(health|metrics)"}'
     )
     """Selector of a request counter with labels `pod` and `code`."""
     error_code: Query = "5.."
     """Regex of codes that count as failed."""
     latency: Query = (
         "http_request_duration_seconds_bucket"
-        '{namespace="$namespace",pod=~"$pods",route!~"/(health|metrics).*"}'
+        '{namespace="$namespace",pod=~"$pods",route!~"/(health|metrics)"}'
     )
     """Selector of a classic histogram with a bucket exactly at the latency limit."""
     connections: Query = (

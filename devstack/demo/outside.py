@@ -116,7 +116,7 @@ def deployed(stack: Stack, made: Environment, before: Seen, status: dict[str, An
             wrong.append(f"{name} runs {now.images[name]}, not {service['image_after']}")
         if not now.ready[name]:
             wrong.append(f"{name} is not ready")
-    wrong += _counted(stack, made, before, dict.fromkeys(now.images, 1))
+    wrong += _counted(stack, made, before, {one["name"]: 1 for one in status["services"]})
     pending = [one["hash"] for one in status["migrations"]]
     if now.ledger != before.ledger + pending:
         wrong.append("the ledger does not hold exactly the old and the pending migrations")

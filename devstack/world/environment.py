@@ -110,6 +110,7 @@ def create(
     cluster.ensure(stack, made.namespace, made.staging_namespace, LIVE_VERSION, staged)
     if wait:
         wait_until_served(stack, made)
+        wait_until_measured(stack, made)
     return made
 
 
@@ -152,6 +153,28 @@ def wait_until_served(stack: "Stack", made: Environment, *, deadline: float = 12
                             "look at the world's log in the stack's folder."
                         )
                     time.sleep(0.1)
+
+
+def wait_until_measured(stack: "Stack", made: Environment, *, deadline: float = 60.0) -> None:
+    """Wait until Prometheus has scraped both namespaces. Raises StackError when it does not."""
+    until = time.monotonic() + deadline
+    with httpx.Client(base_url=stack.prometheus_url, timeout=5.0, trust_env=False) as client:
+        for namespace in (made.namespace, made.staging_namespace):
+            query = f'count(count_over_time(http_requests_total{{namespace="{namespace}"}}[10s]))'
+            while not _any(client, query):
+                if time.monotonic() > until:
+                    raise StackError(
+                        f"Prometheus has no series of {namespace}: look at {stack.prometheus_url}."
+                    )
+                time.sleep(0.2)
+
+
+def _any(client: httpx.Client, query: str) -> bool:
+    try:
+        answer = client.get("/api/v1/query", params={"query": query})
+        return bool(answer.json()["data"]["result"])
+    except (httpx.HTTPError, ValueError, KeyError):
+        return False
 
 
 def _healthy(client: httpx.Client, address: str, service: str) -> bool:
