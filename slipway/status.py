@@ -101,6 +101,8 @@ class StatusDocument(Message):
     migrations: list[MigrationStatus]
     lost_writes: dict[str, int] | None = None
     """Rows lost by a database rollback, table by table; null when nothing was restored."""
+    kept_database: str = ""
+    """Where the database that a rollback swapped out is kept for inspection."""
     checklist: list[ChecklistLine]
     approvals: list[Approval] = []
     confirmations: list[Confirmation] = []

@@ -53,7 +53,7 @@ def test_an_unknown_deployment(stack: Stack, queue: str) -> None:
 
 def test_a_wrong_plan_names_file_and_place(stack: Stack, queue: str, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
-    plan.write_text("environment: production\nsurprise: 1\n")
+    plan.write_text("environment: production\nkubernetes: {namespace: small, surprise: 1}\n")
     release = tmp_path / "release.yaml"
     release.write_text("version: 1\n")
     refused(Cli(stack, queue).run("check", str(plan), str(release)), 2, "plan.yaml", "surprise")

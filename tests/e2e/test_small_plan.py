@@ -28,7 +28,7 @@ def told(ending: Ending, folder: Path) -> str:
     return "\n".join([*ending.wrong, *ending.said, log])
 
 
-def test_a_good_release_and_what_report_finds_when_artefacts_go(
+def test_a_good_release_its_report_and_its_rollback_afterwards(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
     made = make("t1", TIME_SCALE)
@@ -39,7 +39,7 @@ def test_a_good_release_and_what_report_finds_when_artefacts_go(
     cli = Cli(stack, queue)
     identity = ending.status["id"]
     report = cli.run("report", identity, "--format", "json").json()
-    lines = report["checklist"]
+    lines = report["status"]["checklist"]
     assert [one["item"] for one in lines if one["state"] != "done"] == []
     assert len(lines) == 10
 
@@ -47,8 +47,16 @@ def test_a_good_release_and_what_report_finds_when_artefacts_go(
         key = line["evidence"][0]["key"]
         with outside_gone(stack, key):
             again = cli.run("report", identity, "--format", "json").json()
-        unticked = [one["item"] for one in again["checklist"] if one["state"] != "done"]
+        unticked = [one["item"] for one in again["status"]["checklist"] if one["state"] != "done"]
         assert unticked == [line["item"]], key
+
+    # Hours later somebody wants it back: from the record, in the same undo window.
+    asked = ("--person", "on-call@teei.com", "--reason", "users complain", "--wait")
+    back = cli.run("rollback", identity, *asked)
+    assert back.code == 0, back.out + back.err
+    status = cli.run("status", identity, "--json").json()
+    assert status["outcome"] == "rolled_back"
+    assert outside.rolled_back(stack, made, ending.before, status) == []
 
 
 class outside_gone:  # noqa: N801 - reads as a statement: with outside_gone(…)
