@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from devstack.demo.run import PLAN, Wish
+from devstack.demo.run import PLAN, Ending, Wish, carry_out
 from devstack.stack import Stack
 from devstack.world import release as releases
 from devstack.world.environment import Environment
@@ -39,3 +39,16 @@ def small_wish(stack: Stack, made: Environment, folder: Path, **changes: Any) ->
 def _services_of(flow: dict[str, Any]) -> set[str]:
     named = {step.get("service") for step in flow["steps"]} | {flow.get("service")}
     return {one for one in named if one}
+
+
+def deploy(stack: Stack, made: Environment, queue: str, folder: Path, **changes: object) -> Ending:
+    """Deploy the small plan; slipway's own output goes to a file beside it."""
+    wish = small_wish(stack, made, folder, **changes)
+    with (folder / "slipway.log").open("wb") as log:
+        return carry_out(stack, made, wish, queue, to=log.fileno())
+
+
+def told(ending: Ending, folder: Path) -> str:
+    """Return everything worth reading when a test fails."""
+    log = (folder / "slipway.log").read_text()[-4000:]
+    return "\n".join([*ending.wrong, *ending.said, log])

@@ -1,4 +1,4 @@
-"""Two services on real servers: the happy path, four faults, a failing migration, two starts."""
+"""Two services on real servers: a good release, and a migration that fails."""
 
 from pathlib import Path
 
@@ -6,26 +6,11 @@ import pytest
 
 from devstack.demo import outside
 from devstack.demo.cli import Cli
-from devstack.demo.run import Ending, carry_out
 from devstack.stack import Stack
-from devstack.world.environment import Environment
 from tests.e2e.conftest import Make
-from tests.e2e.small import TIME_SCALE, small_wish
+from tests.e2e.small import TIME_SCALE, deploy, told
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
-
-
-def deploy(stack: Stack, made: Environment, queue: str, folder: Path, **changes: object) -> Ending:
-    """Deploy the small plan; slipway's own output goes to a file beside it."""
-    wish = small_wish(stack, made, folder, **changes)
-    with (folder / "slipway.log").open("wb") as log:
-        return carry_out(stack, made, wish, queue, to=log.fileno())
-
-
-def told(ending: Ending, folder: Path) -> str:
-    """Return everything worth reading when a test fails."""
-    log = (folder / "slipway.log").read_text()[-4000:]
-    return "\n".join([*ending.wrong, *ending.said, log])
 
 
 def test_a_good_release_its_report_and_its_rollback_afterwards(
@@ -71,33 +56,6 @@ class outside_gone:  # noqa: N801 - reads as a statement: with outside_gone(…)
 
     def __exit__(self, *_: object) -> None:
         self.store.delete_object(Bucket=self.bucket, Key=self.key, VersionId=self.marker)
-
-
-@pytest.mark.parametrize(
-    ("number", "service", "fault", "reasons"),
-    [
-        (2, "analytics", "errors3", {"ErrorRateTooHigh"}),
-        (3, "api-gateway", "unhealthy", {"Unhealthy"}),
-        (4, "analytics", "critical", {"CriticalFunctionBroken"}),
-        (5, "analytics", "crashloop", {"RolloutDoomed", "RolloutTooSlow", "PodRestarting"}),
-    ],
-)
-def test_a_bad_release_is_taken_back(
-    stack: Stack,
-    make: Make,
-    queue: str,
-    tmp_path: Path,
-    number: int,
-    service: str,
-    fault: str,
-    reasons: set[str],
-) -> None:
-    made = make(f"t{number}", TIME_SCALE)
-    ending = deploy(stack, made, queue, tmp_path, faults={service: fault})
-
-    assert (ending.outcome, ending.code) == ("rolled_back", 3), told(ending, tmp_path)
-    assert ending.reason in reasons
-    assert ending.wrong == [], told(ending, tmp_path)
 
 
 def test_a_failing_migration_touches_nothing(

@@ -236,7 +236,9 @@ def test_prometheus_finds_every_pod_and_the_database(
 
     pods = sum(service.replicas for service in SERVICES)
     where = f'namespace="{made.namespace}"'
-    _wait("pods", lambda: len(ask(f'up{{{where},pod!=""}} == 1')) >= pods)
+    _wait(
+        "pods", lambda: len(ask(f'count by (pod) (http_requests_total{{{where},pod!=""}})')) >= pods
+    )
     _wait("rates", lambda: len(ask(f"rate(http_requests_total{{{where}}}[30s]) > 0")) > pods)
     _wait("database", lambda: len(ask(f"pg_settings_max_connections{{{where}}}")) == 1)
 

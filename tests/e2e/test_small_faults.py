@@ -1,0 +1,38 @@
+"""Two services on real servers, one of them bad: taken back, whatever is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack.stack import Stack
+from tests.e2e.conftest import Make
+from tests.e2e.small import TIME_SCALE, deploy, told
+
+pytestmark = [pytest.mark.stack, pytest.mark.e2e]
+
+
+@pytest.mark.parametrize(
+    ("number", "service", "fault", "reasons"),
+    [
+        (2, "analytics", "errors3", {"ErrorRateTooHigh"}),
+        (3, "api-gateway", "unhealthy", {"Unhealthy"}),
+        (4, "analytics", "critical", {"CriticalFunctionBroken"}),
+        (5, "analytics", "crashloop", {"RolloutDoomed", "RolloutTooSlow", "PodRestarting"}),
+    ],
+)
+def test_a_bad_release_is_taken_back(
+    stack: Stack,
+    make: Make,
+    queue: str,
+    tmp_path: Path,
+    number: int,
+    service: str,
+    fault: str,
+    reasons: set[str],
+) -> None:
+    made = make(f"t{number}", TIME_SCALE)
+    ending = deploy(stack, made, queue, tmp_path, faults={service: fault})
+
+    assert (ending.outcome, ending.code) == ("rolled_back", 3), told(ending, tmp_path)
+    assert ending.reason in reasons
+    assert ending.wrong == [], told(ending, tmp_path)
