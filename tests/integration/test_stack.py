@@ -165,9 +165,9 @@ def test_rollout_crash_loop_logs_and_audit(stack: Stack, api: KubeApi, tmp_path:
     api.apply(f"{APPS}/toy", deployment("3"))
     wait("the cure", lambda: rolled_out(api))
 
-    with Path(stack.kube_audit_log).open() as log:
-        log.seek(before)
-        lines = [json.loads(line) for line in log if line.endswith("\n")]
+    with Path(stack.kube_audit_log).open() as audit:
+        audit.seek(before)
+        lines = [json.loads(line) for line in audit if line.endswith("\n")]
     mine = [e for e in lines if e.get("objectRef", {}).get("namespace") == NAMESPACE]
     written = [e for e in mine if e["objectRef"]["resource"] == "deployments"]
     assert [e["user"]["username"] for e in written] == ["admin"] * 3
