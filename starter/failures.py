@@ -99,6 +99,7 @@ def _of_rpc(error: BaseException) -> tuple[int, str] | None:
         return UNREACHABLE, f"{text} Check TEMPORAL_NAMESPACE, or create the namespace."
     if "search attribute" in text.lower():
         return UNREACHABLE, (
-            f"{text}. Register slipway's search attributes (Keyword): see docs/how-to."
+            f"{text}. Register slipway's search attributes (Keyword): see "
+            "docs/howto/real-cluster.md."
         )
     return REFUSED, f"The Temporal server refused: {text}."
