@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 
 from devstack import build, compose, testing, up
 from devstack.errors import StackError
+from devstack.world import expectations
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         ("build", _build, "find or build all programs"),
         ("check", _check, "ask each server whether it serves; starts nothing"),
         ("check-compose", _check_compose, "validate docker-compose.yml without an engine"),
+        ("faults", _faults, "list the faults of `make demo FAULT=…` and how each run may end"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
@@ -41,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--all", action="store_true", help="delete the data as well")
         if name == "build":
             sub.add_argument("--quiet", action="store_true", help="do not list the programs")
+        if name == "faults":
+            sub.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -86,6 +92,20 @@ def _check(_: argparse.Namespace) -> int:
 
 def _check_compose(_: argparse.Namespace) -> int:
     print(f"docker-compose.yml is valid: {', '.join(compose.services())}")
+    return 0
+
+
+def _faults(options: argparse.Namespace) -> int:
+    found = expectations.everything()
+    if options.json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+        return 0
+    for one in found:
+        print(f"{one.fault}  ({one.title})")
+        for end in one.ends:
+            reasons = " or ".join(end.reasons)
+            print(f"    {end.outcome}, exit {end.exit_code}, {reasons}, in {end.within:.0f} s")
+    print("Seconds count from the change, before they are divided by the environment's time scale.")
     return 0
 
 

@@ -13,6 +13,8 @@ from devstack.world.expectations import End, ends
 QUEUE = "slipway"
 ENVIRONMENT = "demo"
 EXIT_DISAGREES = 1
+SICK_IN_STAGING = "analytics"
+"""The service that has the fault of `staging:<fault>`."""
 
 
 def main() -> int:
@@ -41,7 +43,10 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m devstack.demo", description=main.__doc__)
     parser.add_argument(
-        "--fault", metavar="SERVICE:FAULT", help="such as analytics:errors3 or migration:fails"
+        "--fault",
+        metavar="SERVICE:FAULT",
+        help="such as analytics:errors3, migration:fails, gate:trivy or staging:unhealthy; "
+        "`python -m devstack faults` lists them",
     )
     return parser
 
@@ -53,8 +58,13 @@ def _wish(fault: str | None) -> tuple[Wish, list[End]]:
     if not colon:
         raise ValueError(f"{fault!r} is no fault: write SERVICE:FAULT, such as analytics:errors3")
     allowed = ends(service, name)
-    if service == "migration":
-        return Wish(pending=name), allowed
+    match service:
+        case "migration":
+            return Wish(pending=name), allowed
+        case "gate":
+            return Wish(gate=name), allowed
+        case "staging":
+            return Wish(staging_fault=(SICK_IN_STAGING, name)), allowed
     return Wish(faults={service: name}), allowed
 
 

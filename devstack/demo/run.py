@@ -28,6 +28,10 @@ class Wish:
 
     faults: dict[str, str] = field(default_factory=dict)
     pending: str = "one"
+    gate: str | None = None
+    """The gate whose evidence fails it, or `stale`."""
+    staging_fault: tuple[str, str] | None = None
+    """A service and the fault it shows in staging."""
     version: str = "1.1.0"
     plan: Path = PLAN
     services: tuple[str, ...] | None = None
@@ -64,7 +68,14 @@ def carry_out(
     """Deploy, answer as the demo's people, and look at the world afterwards."""
     given = {} if wish.services is None else {"services": wish.services}
     release = releases.make_release(
-        stack, made, version=wish.version, pending=wish.pending, faults=wish.faults, **given
+        stack,
+        made,
+        version=wish.version,
+        pending=wish.pending,
+        faults=wish.faults,
+        gate=wish.gate,
+        staging_fault=wish.staging_fault,
+        **given,
     )
     overlay = wish.overlay or releases.write_overlay(stack, made, **given)
     cli = Cli(stack, queue)

@@ -11,6 +11,12 @@ RULE = "─" * 78
 def opening(stack: Stack, wish: Wish) -> None:
     """Say what is about to happen."""
     fault = ", ".join(f"{name} has the fault {kind}" for name, kind in wish.faults.items())
+    around = []
+    if wish.gate:
+        around.append(f"evidence spoilt: {wish.gate}")
+    if wish.staging_fault:
+        around.append("in staging {} has the fault {}".format(*wish.staging_fault))
+    fault = "; ".join(part for part in (fault, *around) if part)
     print(
         f"\n{RULE}\nReleasing {wish.version} to the local production; "
         f"migrations pending: {wish.pending}; {fault or 'all services are sound'}.\n"

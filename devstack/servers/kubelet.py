@@ -55,7 +55,7 @@ def server(layout: Layout, program: Path) -> Server:
 def declare(layout: Layout) -> None:
     """Tell the cluster of kwok's kinds, of the stages and of the nodes. Idempotent.
 
-    Pod stages that exist stay: the world may have replaced them by its own.
+    Stages of an older stack are replaced: its ready stage would heal pods of newer faults.
     """
     with KubeApi(layout) as api:
         for kind, scope in KINDS.items():
@@ -63,10 +63,8 @@ def declare(layout: Layout) -> None:
             collection = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
             api.apply(f"{collection}/{definition['metadata']['name']}", definition)
         _wait_for_kinds(api)
-        for stage in stages.node_stages():
+        for stage in [*stages.node_stages(), *stages.pod_stages()]:
             api.apply(stages.path(stage), stage)
-        for stage in stages.pod_stages():
-            api.create(stages.COLLECTION, stage)
         for name in NODES:
             api.create("/api/v1/nodes", _node(name))
 

@@ -13,9 +13,9 @@ from devstack.process import Spec
 from devstack.servers import kubelet, pki
 from devstack.servers.kube_api import KubeApi
 from devstack.servers.server import Server, http_missing
-from devstack.servers.stages import crashloop_stages, path, pod_stages
+from devstack.servers.stages import path, pod_stages
 
-__all__ = ["NAME", "crashloop_stages", "path", "pod_stages", "servers"]
+__all__ = ["NAME", "path", "pod_stages", "servers"]
 
 NAME = "kubernetes"
 APISERVER = "kube-apiserver"

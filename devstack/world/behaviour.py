@@ -56,9 +56,19 @@ class Counts:
     failed: tuple[int, ...]
 
 
-def profile(fault: Fault, service: ServiceSpec, route: str, age: float) -> Profile:
-    """Return the chances for a pod that has lived `age` seconds (times `time_scale`)."""
-    now = fault if age >= fault.begins_after else HEALTHY
+def shows(fault: Fault, age: float, *, migrated: bool) -> bool:
+    """Return whether a fault shows: the pod is old enough, and its database as it must be."""
+    return age >= fault.begins_after and (migrated or not fault.new_schema_only)
+
+
+def profile(
+    fault: Fault, service: ServiceSpec, route: str, age: float, *, migrated: bool = False
+) -> Profile:
+    """Return the chances for a pod that has lived `age` seconds (times `time_scale`).
+
+    `migrated`: whether its database has the new schema.
+    """
+    now = fault if shows(fault, age, migrated=migrated) else HEALTHY
     return Profile(
         failure_ratio=min(1.0, HEALTHY_FAILURES + now.failure_ratio),
         median=_MEDIAN * now.latency_factor,
@@ -69,13 +79,19 @@ def profile(fault: Fault, service: ServiceSpec, route: str, age: float) -> Profi
 
 
 def respond(
-    fault: Fault, service: ServiceSpec, route: str, rng: random.Random, age: float = math.inf
+    fault: Fault,
+    service: ServiceSpec,
+    route: str,
+    rng: random.Random,
+    age: float = math.inf,
+    *,
+    migrated: bool = False,
 ) -> Outcome:
     """Return the answer to one real request.
 
     Health probes are cheap and do not fail by chance; they say what `health` says.
     """
-    chances = profile(fault, service, route, age)
+    chances = profile(fault, service, route, age, migrated=migrated)
     latency = rng.lognormvariate(math.log(chances.median), _SIGMA)
     failed = route != "/health" and rng.random() < chances.failure_ratio
     return Outcome(500 if failed else 200, latency, chances.deed, chances.health)

@@ -25,6 +25,7 @@ PENDING: dict[str, tuple[str, ...]] = {
     "two": ("0002_report_language", "0003_report_shares"),
     "three": ("0002_report_language", "0003_report_shares", "0004_flag_reviewer"),
     "fails": ("0002_unique_emails",),
+    "fails-late": ("0002_report_language", "0003_unique_emails"),
 }
 """What a release may bring, by name: tags in the order of the journal."""
 _MODULES = (Path("node_modules"), Path("packages/shared-schema/node_modules"))

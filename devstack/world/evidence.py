@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from devstack.world import layout
+from devstack.world.spoilt_evidence import spoil
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,11 @@ class Subject:
         return (self.at - timedelta(**length)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def write(folder: Path, subject: Subject) -> None:
-    """Write all evidence files of a release below `folder`."""
+def write(folder: Path, subject: Subject, spoilt: str | None = None) -> None:
+    """Write all evidence files of a release below `folder`.
+
+    `spoilt` names the one piece that fails its gate (see `spoilt_evidence.SPOILT`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _junit(folder / "junit.xml", subject)
     layout.write_json(folder / "staging.json", _staging(subject))
@@ -47,6 +51,8 @@ def write(folder: Path, subject: Subject) -> None:
     plan = folder / "rollback-plan.md"
     _text(plan, subject, "Rollback plan", "`slipway rollback` brings back services and data.")
     layout.write_json(folder / "rollback-test.json", _rollback_test(plan, subject))
+    if spoilt is not None:
+        spoil(folder, spoilt)
 
 
 def _junit(path: Path, subject: Subject) -> None:

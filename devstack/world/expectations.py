@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from devstack.world import layout
-from devstack.world.catalog import BY_NAME
-from devstack.world.faults import fault_of
+from devstack.world.catalog import BY_NAME, NAMES
+from devstack.world.faults import FAULTS, fault_of
 
 FILE = layout.PACKAGE / "expectations.yaml"
 
@@ -42,6 +42,32 @@ def ends(service: str, fault: str) -> list[End]:
     if not rows:
         raise ValueError(f"expectations.yaml says nothing about {service}:{fault}")
     return [_end(document, one) for one in rows]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One fault that can be asked for, and how the run may end."""
+
+    fault: str
+    """As `make demo FAULT=…` takes it."""
+    title: str
+    ends: tuple[End, ...]
+
+
+def everything() -> list[Expected]:
+    """Return every fault of every service that can have it, then those around the services."""
+    document = _document()
+    of_services = [
+        Expected(f"{name}:{fault}", rows["title"], tuple(ends(name, fault)))
+        for fault, rows in document["services"].items()
+        for name in NAMES
+        if FAULTS[fault].applies_to(name)
+    ]
+    around = [
+        Expected(name, one["title"], tuple(_end(document, row) for row in one["any"]))
+        for name, one in document["release"].items()
+    ]
+    return of_services + around
 
 
 @cache

@@ -35,6 +35,10 @@ class PodFate(StrEnum):
 
     READY = "ready"
     CRASH_LOOP = "crash_loop"
+    NO_IMAGE = "no_image"
+    NEVER_READY = "never_ready"
+    DIES = "dies"
+    """Ready first; then its container ends, and again at each start."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Fault:
     silent: bool = False
     """Its heartbeat line is missing."""
     external_failure_ratio: float = 0.0
+    new_schema_only: bool = False
+    """The fault shows only in a database to which the pending migration was applied."""
+    connections: float = 0.0
+    """Share of the server's connections that the version takes, as the gauge shows it."""
+    corrupts: bool = False
+    """It writes rows that a corruption probe of the plan finds."""
     pod: PodFate = PodFate.READY
 
     def applies_to(self, service: str) -> bool:
@@ -110,6 +120,16 @@ _ALL = (
           external_failure_ratio=0.4),
     Fault("crashloop", "the process ends at its start", pod=PodFate.CRASH_LOOP,
           log_line="[configuration] cannot start: setting TEEI_REGION is missing"),
+    Fault("oom", "serves for a moment, then runs out of memory", pod=PodFate.DIES),
+    Fault("imagepull", "its image is not in the registry", pod=PodFate.NO_IMAGE),
+    Fault("neverready", "runs and is never ready", pod=PodFate.NEVER_READY,
+          log_line="[configuration] not ready: the cache is still warming up"),
+    Fault("readythendies", "ready, and dead a moment later", pod=PodFate.DIES,
+          log_line="[runtime] unhandled rejection: the session cache is gone"),
+    Fault("dberrors", "breaks on the new schema", failure_ratio=0.2, new_schema_only=True,
+          log_line='[database] 42702: column reference "language" is ambiguous', log_every=4.0),
+    Fault("dbconnections", "takes nearly all connections of the database", connections=0.93),
+    Fault("corrupts", "writes rows that are no events", corrupts=True),
 )  # fmt: skip
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}

@@ -45,12 +45,15 @@ def make_release(
     pending: str = "one",
     faults: Mapping[str, str] | None = None,
     services: Sequence[str] = NAMES,
+    gate: str | None = None,
+    staging_fault: tuple[str, str] | None = None,
 ) -> Path:
     """Write a release with fresh evidence and bring staging to it; return the release's YAML.
 
-    `pending` names a set of drizzle.PENDING, `faults` gives services a faulty version. Staging
-    runs the same digests and has the same migrations when this returns. Raises ValueError for an
-    unknown set, service or fault.
+    `pending` names a set of drizzle.PENDING, `faults` gives services a faulty version, `gate` names
+    the gate whose evidence fails it (or `stale`), `staging_fault` a service and a fault that shows
+    in staging. Staging runs the same digests and has the same migrations when this returns. Raises
+    ValueError for an unknown set, service, fault or gate.
     """
     broken = dict(faults or {})
     images = {name: image(name, version, broken.pop(name, None)) for name in services}
@@ -60,10 +63,16 @@ def make_release(
     folder = artifacts_root(stack) / made.name / version
     tags = drizzle.prepare(stack, folder / "workspace", pending)
     _bring_staging(stack, made, folder / "workspace", tags)
-    _stage_images(stack, made, version, images, faults or {})
+    staged = {name: _staged(name, version, images[name]) for name in faults or {}}
+    if staging_fault is not None:
+        name, fault = staging_fault
+        staged[name] = _staged(name, f"{version}-{fault}", images[name])
+    _stage_images(stack, made, images | staged)
     now = datetime.now(UTC).replace(microsecond=0)
-    evidence.write(folder / "evidence", evidence.Subject(version, images, now))
+    evidence.write(folder / "evidence", evidence.Subject(version, images, now), gate)
     document = _document(stack, folder, version, images, tags, now)
+    if gate == "change_request":
+        document["evidence"]["change_request"] = {"number": "TBD"}
     path = folder / "release.yaml"
     layout.write_text(path, yaml.safe_dump(document, sort_keys=False, width=120))
     return path
@@ -170,20 +179,17 @@ def _remember_faults(made: Environment, version: str, faults: Mapping[str, str])
     layout.write_json(made.digest_table, table)
 
 
-def _stage_images(
-    stack: "Stack",
-    made: Environment,
-    version: str,
-    images: Mapping[str, str],
-    faults: Mapping[str, str],
-) -> None:
-    """Let staging run the release's digests. Its tags carry no fault: these show under
-    production's traffic and data alone, or the gates would stop every such release."""
+def _staged(service: str, tag: str, reference: str) -> str:
+    """Return an image's digest under another tag. Production's faults show under its traffic and
+    data alone, so staging's tags do not carry them, or the gates would stop every such release."""
+    return f"{REGISTRY}/{service}:{tag}@{reference.partition('@')[2]}"
+
+
+def _stage_images(stack: "Stack", made: Environment, images: Mapping[str, str]) -> None:
+    """Let staging run the release's digests."""
     with Kube(stack) as kube:
         for name, reference in images.items():
-            pinned = reference.partition("@")[2]
-            staged = f"{REGISTRY}/{name}:{version}@{pinned}" if name in faults else reference
-            cluster.set_image(kube, made.staging_namespace, name, staged)
+            cluster.set_image(kube, made.staging_namespace, name, reference)
     cluster.wait_ready(stack, [made.staging_namespace])
 
 

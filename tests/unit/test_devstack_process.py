@@ -146,17 +146,27 @@ def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> Mapping[str, ob
     return far.getpeercert() or {}
 
 
-def test_ready_and_crash_stages_exclude_each_other() -> None:
-    expression = 'crash"loop|sha256:[ab]'
-    by_name = {s["metadata"]["name"]: s for s in stages.crashloop_stages(expression)}
-    assert set(by_name) == {"pod-ready", "pod-delete", "crashloop-wait", "crashloop-fail"}
+@pytest.mark.parametrize("fault", stages.FAULTS)
+def test_the_stages_of_a_fault_and_the_ready_stage_exclude_each_other(fault: str) -> None:
+    expression = f'{fault}"|sha256:[ab]'
     operators = {}
-    for name, stage in by_name.items():
+    for stage in stages.pod_stages({fault: expression}):
         for match in stage["spec"]["selector"]["matchExpressions"]:
-            if "image" in match["key"]:
-                assert json.loads(match["key"].partition("test(")[2][:-1]) == expression
-                operators[name] = match["operator"]
-    assert operators == {"pod-ready": "NotIn", "crashloop-wait": "In", "crashloop-fail": "In"}
+            _, found, argument = match["key"].partition("image | test(")
+            if found and json.loads(argument[:-1]) == expression:
+                operators[stage["metadata"]["name"]] = match["operator"]
+    assert operators.pop("pod-ready") == "NotIn"
+    assert operators
+    assert all(name.startswith(f"{fault}-") for name in operators)
+    assert set(operators.values()) == {"In"}
+
+
+def test_only_a_pod_that_ran_out_of_memory_says_so() -> None:
+    texts = {one["metadata"]["name"]: json.dumps(one) for one in stages.pod_stages()}
+    assert len(texts) == len(stages.pod_stages())
+    assert {name for name, text in texts.items() if "OOMKilled" in text} == {
+        "oom-die", "oom-wait", "oom-fail",
+    }  # fmt: skip
 
 
 def test_prometheus_discovers_as_often_as_it_scrapes(tmp_path: Path) -> None:

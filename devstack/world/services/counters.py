@@ -45,10 +45,12 @@ class Counters:
         for target in service.external:
             self._external[target, "ok"] = self._external[target, "failed"] = 0
 
-    def advance(self, requests: float, age: float) -> None:
+    def advance(self, requests: float, age: float, *, migrated: bool = False) -> None:
         """Add a stretch of modelled traffic: `requests` (a mean) at a pod of that age."""
         for route in self._service.routes:
-            chances = behaviour.profile(self._fault, self._service, route.path, age)
+            chances = behaviour.profile(
+                self._fault, self._service, route.path, age, migrated=migrated
+            )
             counts = behaviour.draw(chances, requests * route.share, self._rng)
             self._requests[route.path, 200] += sum(counts.succeeded)
             self._requests[route.path, 500] += sum(counts.failed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from devstack.world.behaviour import Outcome, respond
+from devstack.world.behaviour import Outcome, respond, shows
 from devstack.world.catalog import ServiceSpec
 from devstack.world.faults import Fault, PodFate
 from devstack.world.services.counters import Counters
@@ -19,6 +19,8 @@ _SELECTOR = "app.kubernetes.io/part-of=teei"
 _PAUSE = 0.5
 HEARTBEAT = 15.0
 """Seconds between two heartbeat lines of the bot (divided by `time_scale`)."""
+BAD_ROW = 8.0
+"""Seconds between two bad rows of a version that corrupts data (divided by `time_scale`)."""
 SUMMARY = 10.0
 """Seconds between two lines of a healthy service."""
 
@@ -40,6 +42,8 @@ class Pod:
         self.rng = random.Random(self.name)
         self.counters = Counters(service, fault, self.rng)
         self.ready_since: float | None = None
+        self.migrated = False
+        """Whether its database has the new schema, for a version that minds."""
         self._advanced_at = 0.0
         self._spoke: dict[str, float] = {}
 
@@ -64,27 +68,43 @@ class Pod:
             return
         now = time.monotonic()
         elapsed, self._advanced_at = now - self._advanced_at, now
-        self.counters.advance(rate * time_scale * elapsed, self.age(time_scale))
+        self.counters.advance(
+            rate * time_scale * elapsed, self.age(time_scale), migrated=self.migrated
+        )
 
     def answer(self, route: str, time_scale: float) -> Outcome:
         """Decide one real request."""
-        return respond(self.fault, self.service, route, self.rng, self.age(time_scale))
+        age = self.age(time_scale)
+        return respond(self.fault, self.service, route, self.rng, age, migrated=self.migrated)
 
     def speak(self, now: float, time_scale: float) -> None:
         """Write the lines that are due: the version's complaint, the bot's heartbeat, a summary."""
-        if self.fault.pod is not PodFate.READY:
-            if self._due("complaint", now, self.fault.log_every / time_scale):
-                self.log.write("ERROR", self.fault.log_line)
-            return
+        if self._complains(time_scale) and self._due(
+            "complaint", now, self.fault.log_every / time_scale
+        ):
+            self.log.write("ERROR", self.fault.log_line)
         if self.ready_since is None:
             return
-        if self.fault.log_line and self._due("complaint", now, self.fault.log_every / time_scale):
-            self.log.write("ERROR", self.fault.log_line)
         if not self.service.has_http and not self.fault.silent:
             if self._due("heartbeat", now, max(0.5, HEARTBEAT / time_scale)):
                 self.log.write("INFO", "gateway heartbeat acknowledged")
         elif self._due("summary", now, SUMMARY):
             self.log.write("INFO", "serving")
+
+    def bad_row_due(self, now: float, time_scale: float) -> bool:
+        """Return whether the version writes a bad row now."""
+        if not self.fault.corrupts or self.ready_since is None:
+            return False
+        return self._due("bad row", now, BAD_ROW / time_scale)
+
+    def _complains(self, time_scale: float) -> bool:
+        """A pod that cannot serve complains while it does not, any other while it serves."""
+        if not self.fault.log_line:
+            return False
+        if self.fault.pod is not PodFate.READY:
+            return self.ready_since is None
+        ready = self.ready_since is not None
+        return ready and shows(self.fault, self.age(time_scale), migrated=self.migrated)
 
     def _due(self, what: str, now: float, every: float) -> bool:
         if now - self._spoke.get(what, -1e9) < every:

@@ -1,6 +1,9 @@
 """One side of an environment, production or staging: its listeners, pods and database."""
 
+import contextlib
 import random
+import secrets
+from typing import LiteralString
 
 import psycopg
 
@@ -18,6 +21,15 @@ _HEALTH = {
     Health.DOWN: Response.of({"status": "DOWN"}, 503),
     Health.WRONG_BODY: Response.of({"state": "fine"}),
 }
+
+_OLD_SCHEMA_ONLY: LiteralString = (
+    "SELECT language FROM reports, (SELECT 'nb' AS language) AS usual LIMIT 1"
+)
+"""Fails from the migration on that gives reports a language: the name becomes ambiguous."""
+_BAD_ROW: LiteralString = (
+    "INSERT INTO ingestion_events (key, source, payload) VALUES (%s, 'api', '[]')"
+)
+"""An event whose payload is no object: a corruption probe of the plan looks for it."""
 
 
 class Stage:
@@ -58,6 +70,34 @@ class Stage:
         """Add the modelled traffic that reached a pod since the last time."""
         share = pod.service.rate / max(1, len(self.ready(pod.service.name)))
         pod.advance(share, self.time_scale)
+
+    def connections(self) -> float:
+        """Return the share of the server's connections that faulty versions take.
+
+        It is what the gauge shows: really to take them would lock out everybody on the server.
+        """
+        serving = [pod for pod in self.pods.values() if pod.ready_since is not None]
+        return max((pod.fault.connections for pod in serving), default=0.0)
+
+    async def harm(self, now: float) -> None:
+        """Run what faulty versions do to the database; while it is away they do nothing."""
+        minding = [pod for pod in self.pods.values() if pod.fault.new_schema_only]
+        with contextlib.suppress(psycopg.Error):
+            if minding:
+                migrated = await self._new_schema()
+                for pod in minding:
+                    pod.migrated = migrated
+            for pod in list(self.pods.values()):
+                if pod.bad_row_due(now, self.time_scale):
+                    await self._pool.run(_BAD_ROW, [f"{pod.name}-{secrets.token_hex(4)}"])
+
+    async def _new_schema(self) -> bool:
+        """Run the statement that the new schema breaks, and return whether it did."""
+        try:
+            await self._pool.run(_OLD_SCHEMA_ONLY)
+        except psycopg.errors.AmbiguousColumn:
+            return True
+        return False
 
     def _handler(self, service: str) -> Handler:
         async def handle(request: Request) -> Response:

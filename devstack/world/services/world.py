@@ -1,6 +1,7 @@
 """All environments together: follows folders and pods, serves metrics and discovery."""
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ class World:
                 tasks.create_task(self._follow_environments())
                 tasks.create_task(self._serve_logs())
                 tasks.create_task(self._speak())
+                tasks.create_task(self._harm())
                 tasks.create_task(
                     follow(kube.settings(self._stack), self._seen, self._gone, self._listed)
                 )
@@ -215,6 +217,13 @@ class World:
                 for pod in stage.pods.values():
                     pod.speak(now, stage.time_scale)
 
+    async def _harm(self) -> None:
+        """Let the versions that mind the schema or spoil data do so in the database itself."""
+        while True:
+            await asyncio.sleep(_TICK)
+            for _, _, stage in self._stages():
+                await stage.harm(time.monotonic())
+
     # --- metrics --------------------------------------------------------------------------------
 
     def _targets(self, host: str) -> list[dict[str, Any]]:
@@ -265,7 +274,8 @@ class World:
             )
         except psycopg.Error as error:
             raise HttpError(503, "PostgreSQL does not answer") from error
-        text = _DATABASE_METRICS.format(connections=rows[0]["used"], limit=rows[0]["most"])
+        used = max(rows[0]["used"], math.ceil(found[2].connections() * rows[0]["most"]))
+        text = _DATABASE_METRICS.format(connections=used, limit=rows[0]["most"])
         return Response(200, text.encode(), _TEXT)
 
 
