@@ -22,7 +22,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     began = time.monotonic()
     try:
-        wish, allowed = _wish(arguments.fault)
+        wish, allowed = wished(arguments.fault)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -51,7 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wish(fault: str | None) -> tuple[Wish, list[End]]:
+def wished(fault: str | None) -> tuple[Wish, list[End]]:
+    """Return what to deploy for a fault as the command line names it, and how that may end.
+
+    Raises ValueError for one that does not exist.
+    """
     if fault is None:
         return Wish(), [End("deployed", 0, ("Ok",), 7200.0)]
     service, colon, name = fault.partition(":")

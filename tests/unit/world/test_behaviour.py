@@ -47,6 +47,14 @@ def test_a_late_fault_is_healthy_at_first() -> None:
     assert late.failure_ratio == pytest.approx(behaviour.HEALTHY_FAILURES + 0.03)
 
 
+def test_a_fault_of_the_new_schema_waits_for_the_migration() -> None:
+    fault, spec = FAULTS["dberrors"], BY_NAME["buddy"]
+    before = behaviour.profile(fault, spec, spec.main_route, math.inf, migrated=False)
+    after = behaviour.profile(fault, spec, spec.main_route, math.inf, migrated=True)
+    assert before.failure_ratio == behaviour.HEALTHY_FAILURES
+    assert after.failure_ratio == pytest.approx(behaviour.HEALTHY_FAILURES + fault.failure_ratio)
+
+
 def test_health_probes_do_not_fail_by_chance() -> None:
     broken = Fault("all", "everything fails", failure_ratio=1.0)
     rng = random.Random(1)

@@ -1,12 +1,19 @@
 """Faults, images and what is expected of them belong together."""
 
+import json
+
 import pytest
 import yaml
 
-from devstack.world import expectations
+from devstack.__main__ import main
+from devstack.demo.__main__ import wished
+from devstack.demo.run import Wish
+from devstack.servers import stages
+from devstack.world import drizzle, expectations
 from devstack.world.catalog import BY_NAME, NAMES, SERVICES
-from devstack.world.faults import FAULTS, fault_of
+from devstack.world.faults import FAULTS, PodFate, fault_of
 from devstack.world.images import digest, fault_in, image
+from devstack.world.spoilt_evidence import SPOILT
 from slipway.plan import ServiceKind
 from slipway.release import digest_of
 from slipway.states import EXIT_CODES, Outcome
@@ -42,6 +49,34 @@ def test_every_fault_of_every_service_has_an_expected_end(service: str, fault: s
         assert EXIT_CODES[Outcome(end.outcome)] == end.exit_code
         assert {Reason(reason) for reason in end.reasons}
         assert end.within > 0
+
+
+def test_all_that_can_go_wrong_is_listed_once_and_can_be_wished() -> None:
+    listed = [one.fault for one in expectations.everything()]
+    assert len(listed) == len(set(listed))
+    assert {f"{service}:{fault}" for service, fault in _PAIRS} <= set(listed)
+    assert {f"gate:{kind}" for kind in SPOILT} <= set(listed)
+    for fault in listed:
+        wish, allowed = wished(fault)
+        assert allowed
+        assert wish != Wish()
+
+
+def test_the_list_of_faults_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["faults", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    late = next(one for one in printed if one["fault"] == "migration:fails-late")
+    assert {end["outcome"] for end in late["ends"]} == {"stopped", "rolled_back"}
+
+
+def test_every_set_of_migrations_that_can_be_wished_exists() -> None:
+    listed = [one.fault.partition(":") for one in expectations.everything()]
+    assert {name for kind, _, name in listed if kind == "migration"} <= set(drizzle.PENDING)
+
+
+def test_what_becomes_of_a_pod_has_its_stages() -> None:
+    fated = {name for name, fault in FAULTS.items() if fault.pod is not PodFate.READY}
+    assert fated == set(stages.FAULTS)
 
 
 def test_expectations_name_no_unknown_fault() -> None:
