@@ -31,8 +31,10 @@ def artifacts_root(stack: "Stack") -> Path:
 
 def worker_environment(stack: "Stack") -> dict[str, str]:
     """Return what a worker needs in its environment beside the stack's own variables."""
+    root = artifacts_root(stack)
+    root.mkdir(parents=True, exist_ok=True)  # a worker refuses to start without it
     return {
-        "SLIPWAY_ARTIFACTS": str(artifacts_root(stack)),
+        "SLIPWAY_ARTIFACTS": str(root),
         "TEEI_SMOKE_PASSWORD": SMOKE_PASSWORD,
     }
 
