@@ -18,8 +18,31 @@ from slipway.states import MigrationState, Outcome, Phase, ServiceState, UndoSta
 def run_from_record(record: Record, *, now: datetime) -> Run:
     """Rebuild the state of a run from its record.
 
-    Raises BadInput when the record does not begin with its opening.
+    Raises BadInput when the record does not begin with its opening or an entry makes no sense.
     """
+    try:
+        return _rebuilt(record, now)
+    except (ValueError, TypeError, KeyError) as error:  # pydantic's is a ValueError
+        raise BadInput(
+            f"The record {record.place.folder} cannot be understood: {str(error)[:300]}",
+            "Restore the first versions of its objects; the bucket keeps versions.",
+        ) from None
+
+
+def adopt(run: Run, written: Run) -> None:
+    """Make a run know what its record holds beyond it. The run's own undo steps keep their
+    state; those it did not know are added where the record has them."""
+    own = {one.step: one for one in run.undo}
+    recorded = {one.step for one in written.undo}
+    run.undo = [own.get(one.step, one) for one in written.undo]
+    run.undo += [one for step, one in own.items() if step not in recorded]
+    run.changed = run.changed or bool(run.undo)
+    run.sequence = max(run.sequence, written.sequence)
+    if run.lease and written.lease and written.lease.epoch > run.lease.epoch:
+        run.lease = written.lease
+
+
+def _rebuilt(record: Record, now: datetime) -> Run:
     opening = _opening(record)
     run = new_run(
         deployment=opening.deployment,
@@ -53,9 +76,18 @@ def _apply(run: Run, entry: Entry) -> None:
         for step in run.undo:
             if step.step == entry.step and entry.data.get("state") == UndoState.DONE.value:
                 step.state = UndoState.DONE
+                _put_back(run, step)
     elif entry.kind == "end":
         run.outcome = Outcome(entry.data.get("outcome", Outcome.RUNNING.value))
         run.phase = Phase.ENDED
+
+
+def _put_back(run: Run, step: UndoStep) -> None:
+    if isinstance(step.undo, RestoreService):
+        run.service(step.undo.service).state = ServiceState.REVERTED
+    else:
+        for one in run.migrations:
+            one.state = MigrationState.ROLLED_BACK
 
 
 def _intent(run: Run, entry: Entry) -> None:

@@ -1,6 +1,5 @@
 """What people ask of a run: one handler for updates and signals alike, every request answered."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,6 +64,12 @@ class Controls:
         """Whether somebody wants the run stopped or taken back."""
         return self.abort is not None or self.rollback is not None
 
+    @property
+    def holds(self) -> bool:
+        """Whether the run must not go on for now: abort or pause, asked or being honoured."""
+        aborting = self.abort is not None or self.run.abort is not AbortState.NONE
+        return aborting or self.pause is not None
+
     def refuse(self, kind: str, request: Request) -> str:
         """Return why a request is refused, or the empty text. Reads only: validators use it."""
         if request.request in self._answered:
@@ -76,6 +81,9 @@ class Controls:
         if isinstance(request, Acknowledge):
             return refuse_confirmation(self.run, request)
         if isinstance(request, Resolve):
+            if self.decision is not None:
+                taken = f"{self.decision.choice.value} by {self.decision.person}"
+                return f"{self.parked_step} is decided already: {taken}."
             return refuse_resolve(self.parked, self.parked_step, request)
         return self._refuse_control(kind)
 
@@ -84,9 +92,13 @@ class Controls:
             return "The run is being rolled back; that is not interrupted."
         if self.run.phase is Phase.HAND_OVER and kind in ("pause", "abort"):
             return f"The release is deployed. To take it back: slipway rollback {self.run.id}"
-        if kind == "resume" and self.pause is None and self.parked is None:
+        if kind == "resume" and self.pause is None and not self._resumable:
             return "The run is not paused."
         return ""
+
+    @property
+    def _resumable(self) -> bool:
+        return self.parked is not None and Choice.RESUME in self.parked.choices
 
     def take(self, kind: str, request: Request) -> Reply:
         """Act on a request and answer it; a repeated one is answered as before."""
@@ -101,7 +113,7 @@ class Controls:
         """Take a signal of any name and shape; what cannot be read is answered with a refusal."""
         try:
             request = _parse(name, args)
-        except (ValueError, ValidationError) as error:
+        except Exception as error:  # whatever was sent must not stop the workflow
             self._keep(self._reply(name, f"unreadable-{len(self._answered)}", _short(error)))
             return
         self.take(name, request)
@@ -148,8 +160,8 @@ class Controls:
         elif kind == "resume":
             self.pause = None
             after = "The run goes on."
-            if self.parked is not None:
-                self.decision = _resume(self.parked, self.parked_step, request)
+            if self._resumable and self.decision is None:
+                self.decision = _resume(self.parked_step, request)
         elif kind == "abort":
             if self.run.abort is not AbortState.ACKNOWLEDGED:
                 self.abort = self.abort or request
@@ -178,9 +190,7 @@ class Controls:
         return reply
 
 
-def _resume(parked: Wait, step: str, request: Control) -> Resolve | None:
-    if Choice.RESUME not in parked.choices:
-        return None
+def _resume(step: str, request: Control) -> Resolve:
     return Resolve(
         request=request.request,
         person=request.person,
@@ -198,9 +208,9 @@ def _parse(name: str, args: Sequence[RawValue]) -> Request:
         )
     if len(args) != 1:
         raise ValueError(f"Signal {name} takes one JSON object, not {len(args)} values.")
-    value: Any = workflow.payload_converter().from_payload(args[0].payload, dict)
-    if len(json.dumps(value, default=str)) > 8192:
+    if len(args[0].payload.data) > 8192:
         raise ValueError(f"Signal {name} carries more than 8 KB.")
+    value: Any = workflow.payload_converter().from_payload(args[0].payload, dict)
     return model.model_validate(value)
 
 

@@ -58,6 +58,34 @@ class Display:
 
 def memo_of(run: Run) -> MemoStatus:
     """Return the short status: at most 4 KB, whatever happened."""
+    memo = _memo_of(run)
+    while len(memo.model_dump_json().encode()) > _MOST_BYTES:
+        shorter = _shorter(memo)
+        if shorter == memo:
+            break
+        memo = shorter
+    return memo
+
+
+_MOST_BYTES = 4000
+
+
+def _shorter(memo: MemoStatus) -> MemoStatus:
+    """Leave out what `status` can refine by query or record: services, replies, then texts."""
+    if memo.services:
+        return memo.model_copy(update={"services": dict(list(memo.services.items())[1:])})
+    if memo.replies:
+        return memo.model_copy(update={"replies": memo.replies[1:]})
+    return memo.model_copy(
+        update={
+            "reason": memo.reason[: len(memo.reason) // 2],
+            "step": memo.step[: len(memo.step) // 2],
+            "waiting_for": [one[: len(one) // 2] for one in memo.waiting_for],
+        }
+    )
+
+
+def _memo_of(run: Run) -> MemoStatus:
     return MemoStatus(
         id=run.id,
         environment=run.plan.environment,

@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.messages.requests import DeploymentResult
     from slipway.states import Outcome, Phase
     from slipway.status import status_of
-    from slipway.verdicts import Reason
+    from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 from workflows.endings import sentence_of
 from workflows.options import RECORD
@@ -30,7 +30,13 @@ async def finish(steps: Steps) -> DeploymentResult:
     await steps.notices_sent()
     run.phase = Phase.ENDED
     steps.say("", because)
+    before = run.changed
     await _end_record(steps)
+    if run.changed and not before:
+        _found_changes(steps)
+        await _end_record(steps)
+        verdict = run.verdict
+        because = verdict.because if verdict else because
     await _give_back(steps)
     steps.display.show()
     await workflow.wait_condition(workflow.all_handlers_finished)
@@ -44,6 +50,20 @@ async def finish(steps: Steps) -> DeploymentResult:
 
 
 _UNDONE = (Outcome.ROLLED_BACK, Outcome.ROLLBACK_INCOMPLETE)
+
+
+def _found_changes(steps: Steps) -> None:
+    """A reset run that stopped "before any change" must not claim so against the record."""
+    run = steps.run
+    because = (
+        "The record names changes made before this run was reset. "
+        f"Put them back with: slipway rollback {run.id}"
+    )
+    run.outcome = Outcome.ROLLBACK_INCOMPLETE
+    run.verdict = Verdict(
+        kind=Kind.HOLD, signal=Signal.ROLLOUT, reason=Reason.ROLLBACK_FAILED, because=because
+    )
+    steps.say("", because)
 
 
 async def _end_record(steps: Steps) -> None:

@@ -30,7 +30,7 @@ from workflows.phases.preflight import preflight
 from workflows.phases.roll_back import roll_back
 from workflows.phases.roll_out import roll_out
 from workflows.phases.verify import verify
-from workflows.steps import Call, Steps
+from workflows.steps import Call, Steps, unstoppable
 
 
 @workflow.defn(name=names.DEPLOYMENT_TYPE)
@@ -58,14 +58,21 @@ class ProductionDeployment(Conversation):
             self.state.outcome = stopped.outcome
             self.state.verdict = stopped.verdict
         except RollBackRun as wanted:
-            await roll_back(self.steps, wanted.verdict)
+            await unstoppable(roll_back(self.steps, wanted.verdict))
         except asyncio.CancelledError:
             await self._cancelled(asked(Reason.CANCELLED, "The workflow was cancelled."))
         except FailureError as error:
             await self._cancelled(asked(Reason.STEP_OUT_OF_ATTEMPTS, str(error)))
         else:
-            await hand_over(self.steps)
-        return await finish(self.steps)
+            await unstoppable(self._hand_over())
+        return await unstoppable(finish(self.steps))
+
+    async def _hand_over(self) -> None:
+        await hand_over(self.steps)
+        wish = self.controls.rollback if self.controls else None
+        if wish is not None:  # asked and accepted while the release was handed over
+            verdict = asked(Reason.ROLLBACK_REQUESTED, f"{wish.person}: {wish.reason}")
+            await roll_back(self.steps, verdict)
 
     async def _playbook(self) -> None:
         steps = self.steps
@@ -78,6 +85,7 @@ class ProductionDeployment(Conversation):
         for service in self.state.plan.services:
             await roll_out(steps, service.name)
         await verify(steps)
+        await steps.guard()  # what was asked during the last step is not lost
 
     async def _open(self) -> None:
         """Take the environment and begin the record, from which `Rollback` can start."""
@@ -106,7 +114,7 @@ class ProductionDeployment(Conversation):
 
     async def _cancelled(self, verdict: Verdict) -> None:
         if self.state.changed:
-            await roll_back(self.steps, verdict)
+            await unstoppable(roll_back(self.steps, verdict))
             return
         self.state.outcome = Outcome.STOPPED
         self.state.verdict = verdict

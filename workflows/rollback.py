@@ -1,6 +1,7 @@
 """Rollback on its own: starts from the record, whatever happened to the deployment."""
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from datetime import datetime
@@ -9,7 +10,14 @@ with workflow.unsafe.imports_passed_through():
     from activities.record import Records
     from slipway import names
     from slipway.errors import BadInput
-    from slipway.messages.record import AcquireLease, ReadRecord, Record
+    from slipway.messages.record import (
+        AcquireLease,
+        FindRecords,
+        LeaseHeld,
+        ReadRecord,
+        Record,
+        RecordList,
+    )
     from slipway.messages.requests import DeploymentResult, RollbackRequest
     from slipway.run import Run
     from slipway.states import Outcome
@@ -20,9 +28,9 @@ with workflow.unsafe.imports_passed_through():
 from workflows.controls import Conversation
 from workflows.endings import asked
 from workflows.finish import finish
-from workflows.options import RECORD, UNDO
+from workflows.options import READ, RECORD
 from workflows.phases.roll_back import roll_back
-from workflows.steps import Call, Steps, start_activity
+from workflows.steps import Call, Steps, start_activity, unstoppable
 
 
 @workflow.defn(name=names.ROLLBACK_TYPE, failure_exception_types=[BadInput])
@@ -45,23 +53,59 @@ class Rollback(Conversation):
         run.outcome = Outcome.RUNNING
         self.state, steps = run, Steps(run)
         self.controls = steps.controls
-        lease = AcquireLease(
-            namespace=run.plan.kubernetes.namespace,
-            environment=run.plan.environment,
-            deployment=run.id,
-            takeover=True,
-        )
-        await steps.call(Call(Leases.acquire, lease, UNDO, f"take {run.plan.environment}"))
+        await _refuse_older(steps)
+        await _take(steps)
         verdict = asked(Reason.ROLLBACK_REQUESTED, f"{request.person}: {request.reason}")
         if late:
             steps.event("The undo window has ended: services go back, data stays.")
-        await roll_back(steps, verdict, without_database=late or request.without_database)
-        return await finish(steps)
+        without = late or request.without_database
+        await unstoppable(roll_back(steps, verdict, without_database=without))
+        return await unstoppable(finish(steps))
 
     @workflow.query(name="status", description="The status document")
     def status(self) -> StatusDocument | None:
         """Return the status document, once the record was read."""
         return status_of(self.state) if self.state else None
+
+
+async def _refuse_older(steps: Steps) -> None:
+    """Refuse when a newer deployment stands on this one: putting this one's data back under the
+    newer one's services would break both."""
+    run = steps.run
+    request = FindRecords(place=run.place, limit=100)
+    found: RecordList = await steps.call(Call(Records.find, request, READ, "newer deployments"))
+    for one in found.records:
+        if one.deployment > run.id and one.outcome not in _LEFT_NOTHING:
+            raise ApplicationError(
+                f"{one.deployment} ({one.outcome or 'not ended'}) came after {run.id}. "
+                f"Take that back first: slipway rollback {one.deployment}",
+                type=Reason.ENVIRONMENT_HELD,
+                non_retryable=True,
+            )
+
+
+_LEFT_NOTHING = {
+    Outcome.STOPPED.value,
+    Outcome.REJECTED.value,
+    Outcome.EXPIRED.value,
+    Outcome.ROLLED_BACK.value,
+}
+
+
+async def _take(steps: Steps) -> None:
+    """Take the environment. The undo's fence is that of the epoch taken: above whatever this or
+    a later deployment, put back since, has written."""
+    run = steps.run
+    request = AcquireLease(
+        namespace=run.plan.kubernetes.namespace,
+        environment=run.plan.environment,
+        deployment=run.id,
+    )
+    taken: LeaseHeld = await steps.call(
+        Call(Leases.acquire, request, RECORD, f"take {run.plan.environment}")
+    )
+    known = run.lease.epoch if run.lease else 0
+    run.lease = LeaseHeld(deployment=run.id, epoch=max(taken.epoch, known))
 
 
 def _late(run: Run, record: Record) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.rollouts import Rollouts
     from slipway import names
     from slipway.digest import canonical
+    from slipway.errors import BadInput
     from slipway.messages.migration import FenceDatabase
     from slipway.messages.notice import Notice, SendNotice, Sent
     from slipway.messages.record import (
@@ -29,6 +30,8 @@ with workflow.unsafe.imports_passed_through():
         Artefact,
         Attach,
         Entry,
+        ReadRecord,
+        Record,
         RestoreDatabase,
         RestoreService,
         Undo,
@@ -37,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.plan import Service
     from slipway.run import Event, Run, UndoStep, Wait
     from slipway.states import AbortState, Choice, Outcome, Phase
+    from slipway.undo import adopt, run_from_record
     from slipway.verdicts import Reason, Verdict
 
 from workflows.controls import Controls
@@ -47,6 +51,7 @@ from workflows.endings import (
     StopRun,
     asked,
     failed,
+    reason_of,
     sentence_of,
 )
 from workflows.options import BEST_EFFORT, RECORD, UNDO, Options
@@ -102,6 +107,9 @@ class Steps:
         self.receipts: list[dict[str, Any]] = []
         self._background: set[asyncio.Task[None]] = set()
         self._asking = asyncio.Lock()
+        self._honouring = asyncio.Lock()
+        self._notices = 0
+        self._left: Verdict | None = None
 
     # Saying what happens
 
@@ -152,10 +160,16 @@ class Steps:
         if self.controls.rollback is not None:
             wish = self.controls.rollback
             self._leave(asked(Reason.ROLLBACK_REQUESTED, f"{wish.person}: {wish.reason}"))
-        if self.controls.abort is not None:
-            await self._honour_abort()
-        if self.controls.pause is not None:
-            await self._honour_pause()
+        if not self.controls.holds:
+            return
+        async with self._honouring:  # of steps side by side one honours it, the others wait
+            if self._left is not None:
+                self._leave(self._left)
+            while self.controls.abort is not None:
+                await self._honour_abort()
+            if self.controls.pause is not None:
+                await self._honour_pause()
+        await self.guard()
 
     async def interruptible(self, call: Call) -> Any:
         """Run an activity; end it and wait for its end when somebody interrupts."""
@@ -200,9 +214,33 @@ class Steps:
         entry = Entry(
             sequence=run.sequence, kind=kind, step=step, because=because, undo=undo, data=data or {}
         )
-        argument = Append(place=run.place, entry=entry)
-        await self.call(Call(Records.append, argument, options, f"record: {kind} {step}"))
+        try:
+            await self._append(entry, options)
+        except ActivityError as error:
+            if not _taken(error):
+                raise
+            await self._adopt_record()
+            await self._append(entry.model_copy(update={"sequence": run.sequence}), options)
         run.sequence += 1
+
+    async def _append(self, entry: Entry, options: Options) -> None:
+        argument = Append(place=self.run.place, entry=entry)
+        summary = f"record: {entry.kind} {entry.step}"
+        await self.call(Call(Records.append, argument, options, summary))
+
+    async def _adopt_record(self) -> None:
+        """Go on behind the record's end. After a workflow reset this run knows less than the
+        record, which holds what the run before the reset has changed, with its undo."""
+        run = self.run
+        found: Record = await self.call(
+            Call(Records.read, ReadRecord(place=run.place), RECORD, "read the record")
+        )
+        try:
+            written = run_from_record(found, now=run.started_at)
+        except BadInput as error:
+            raise ApplicationError(str(error), type=error.reason, non_retryable=True) from None
+        adopt(run, written)
+        self.event("The record was longer than this run knew (a reset?); going on behind it.")
 
     async def attach(self, name: str, content: Any, media_type: str = "") -> Artefact:
         """Keep an artefact beside the record."""
@@ -222,8 +260,9 @@ class Steps:
         if any(one.step == step for one in self.run.undo):
             return
         await self.record("intent", step, undo=undo, because=because)
-        self.run.undo.append(UndoStep(step=step, undo=undo))
         self.run.changed = True
+        if not any(one.step == step for one in self.run.undo):  # else the record knew it
+            self.run.undo.append(UndoStep(step=step, undo=undo))
 
     # People
 
@@ -262,13 +301,15 @@ class Steps:
         self.run.waiting_for = [wait]
         self.say(step, verdict.because, seconds=seconds)
         self.notify("parked", f"Parked: {step}", verdict.because, next_=wait.command)
-        ready = await self.until(
-            lambda: self.controls.decision is not None or self.controls.interrupts,
-            seconds,
-            f"parked {step}: {verdict.reason.value}",
-        )
-        self.run.waiting_for = []
-        decision = self.controls.unpark()
+        try:
+            ready = await self.until(
+                lambda: self.controls.decision is not None or self.controls.interrupts,
+                seconds,
+                f"parked {step}: {verdict.reason.value}",
+            )
+        finally:
+            self.run.waiting_for = []
+            decision = self.controls.unpark()
         if decision is not None:
             self.event(f"{step}: {decision.choice.value}, {decision.reason}", by=decision.person)
             return decision.choice
@@ -299,9 +340,9 @@ class Steps:
     ) -> None:
         """Send a notice beside the run: its failure never holds anything up."""
         run = self.run
-        number = len(self.receipts) + len(self._background)
+        self._notices += 1
         notice = Notice(
-            key=f"{run.id}/{number}/{kind}",
+            key=f"{run.id}/{self._notices}/{kind}",
             kind=kind,
             deployment=run.id,
             environment=run.plan.environment,
@@ -337,7 +378,7 @@ class Steps:
     # Ending early
 
     def _leave(self, verdict: Verdict) -> None:
-        self.run.verdict = verdict
+        self.run.verdict = self._left = verdict
         if self.run.changed:
             raise RollBackRun(verdict)
         raise StopRun(Outcome.STOPPED, verdict)
@@ -390,6 +431,7 @@ class Steps:
 
     async def _resume(self) -> None:
         run = self.run
+        run.abort = AbortState.NONE  # from here on a new abort counts
         argument = AcquireLease(
             namespace=run.plan.kubernetes.namespace,
             environment=run.plan.environment,
@@ -398,7 +440,6 @@ class Steps:
         )
         run.lease = await self.call(Call(Leases.acquire, argument, UNDO, "new epoch after abort"))
         await self.record("done", "resume", data={"epoch": run.lease.epoch if run.lease else 0})
-        run.abort = AbortState.NONE
         self.event("Resumed after an abort.")
 
     async def _honour_pause(self) -> None:
@@ -425,7 +466,6 @@ class Steps:
             self.run.paused_by, self.run.waiting_for = "", []
             if not answered:
                 self._leave(asked(Reason.DEADLINE_PASSED, "Paused and nobody resumed in time."))
-        await self.guard()
 
     def _parked(
         self,
@@ -460,11 +500,33 @@ async def all_of(parts: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run parts side by side; the first failure ends the others before it is raised."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
+        if tasks:
+            await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:  # a part that waits for a person must not hold up another's failure
+            if task.done():
+                task.result()
         return [await task for task in tasks]
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def unstoppable(work: Coroutine[Any, Any, T]) -> T:
+    """Carry work to its end although the workflow is cancelled meanwhile: a rollback or the
+    handing over that is cut off in the middle leaves production half done."""
+    task = asyncio.create_task(work)
+    while True:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+
+
+def _taken(error: ActivityError) -> bool:
+    """Whether the record holds another entry under this number."""
+    return reason_of(error) is Reason.FOREIGN_CHANGE
 
 
 async def _end(handle: workflow.ActivityHandle[Any]) -> None:

@@ -96,7 +96,7 @@ class FakeRecords(_Fake):
     @activity.defn(name="record.append")
     async def append(self, request: Append) -> Appended:
         """Write an entry once."""
-        self.world.meet("record.append")
+        await self.world.meet_awaiting("record.append")
         entries = self.world.entries.setdefault(request.place.deployment, [])
         for entry in entries:
             if entry.sequence == request.entry.sequence and entry != request.entry:
@@ -142,7 +142,7 @@ class FakeRecords(_Fake):
     @activity.defn(name="record.attach")
     async def attach(self, request: Attach) -> Artefact:
         """Keep an artefact."""
-        self.world.meet("record.attach")
+        await self.world.meet_awaiting("record.attach")
         key = f"{request.place.folder}artefacts/{request.name}"
         self.world.artefacts[key] = request.content
         artefact = Artefact(
@@ -174,7 +174,7 @@ class FakeLeases(_Fake):
     @activity.defn(name="lease.acquire")
     async def acquire(self, request: AcquireLease) -> LeaseHeld:
         """Take the environment."""
-        self.world.meet("lease.acquire")
+        await self.world.meet_awaiting("lease.acquire")
         held = self.world.holder
         if held and held != request.deployment:
             raise Held(f"{request.environment} is held by {held}.", f"See: slipway status {held}")
@@ -460,7 +460,7 @@ class FakeAnnouncements(_Fake):
     @activity.defn(name="notice.send")
     async def send(self, request: SendNotice) -> Sent:
         """Keep a notice."""
-        self.world.meet("notice.send")
+        await self.world.meet_awaiting("notice.send")
         self.world.notices.append(request.notice)
         return Sent(status=200, receipt=request.notice.key)
 

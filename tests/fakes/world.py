@@ -1,5 +1,6 @@
 """A world in memory, and the log of every effect on it, so that tests can judge from outside."""
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,6 +63,11 @@ class FakeWorld:
         if name in self.always:
             return self.always[name]()
         return None
+
+    async def meet_awaiting(self, name: str) -> Any:
+        """`meet`, and await what the test planned when it takes its time."""
+        planned = self.meet(name)
+        return await planned if inspect.isawaitable(planned) else planned
 
     def now(self) -> datetime:
         """The activities' own clock."""

@@ -35,6 +35,8 @@ async def approval(steps: Steps) -> None:
     if rejected(run):
         _reject(run)
     await _keep(steps)
+    if rejected(run):  # said no while the approval was being written down
+        _reject(run)
 
 
 def digest_to_approve(run: Run) -> str:

@@ -26,7 +26,12 @@ async def hand_over(steps: Steps) -> None:
     )
     await steps.notices_sent()
     await _keep_receipts(steps)
+    if _taken_back(steps):
+        return
     await _start_aftercare(steps)
+    if _taken_back(steps):
+        await _end_aftercare(steps)
+        return
     run.outcome = Outcome.DEPLOYED
 
 
@@ -41,6 +46,18 @@ async def _keep_receipts(steps: Steps) -> None:
         steps.event(f"Receipts were not kept: {sentence_of(error)}")
         return
     steps.run.tick("team", at=workflow.now(), by="slipway", artefacts=[kept])
+
+
+def _taken_back(steps: Steps) -> bool:
+    return steps.controls.rollback is not None
+
+
+async def _end_aftercare(steps: Steps) -> None:
+    aftercare = workflow.get_external_workflow_handle(names.aftercare_workflow_id(steps.run.id))
+    try:
+        await aftercare.signal("superseded", steps.run.id)
+    except FailureError as error:
+        steps.event(f"Aftercare was not ended: {error}")
 
 
 async def _start_aftercare(steps: Steps) -> None:

@@ -17,7 +17,15 @@ with workflow.unsafe.imports_passed_through():
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, RunFlows
     from slipway.run import UndoStep
-    from slipway.states import Choice, MigrationState, Outcome, Phase, ServiceState, UndoState
+    from slipway.states import (
+        AbortState,
+        Choice,
+        MigrationState,
+        Outcome,
+        Phase,
+        ServiceState,
+        UndoState,
+    )
     from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
 
 from workflows.endings import failed, sentence_of
@@ -33,10 +41,14 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
     run = steps.run
     steps.enter(Phase.ROLL_BACK)
     run.verdict, run.waiting_for = verdict, []
+    steps.controls.abort = steps.controls.rollback = steps.controls.pause = None  # overtaken
     steps.event(f"Rolling back: {verdict.because}")
     steps.notify("rolled_back", f"Rolling back {run.release.version}", verdict.because)
     while True:
-        await _undo_all(steps, verdict, without_database)
+        known = -1
+        while known != len(run.undo):  # after a reset the record may show more while undoing
+            known = len(run.undo)
+            await _undo_all(steps, verdict, without_database)
         trouble = await _trouble(steps)
         if trouble is None:
             run.outcome = Outcome.ROLLED_BACK
@@ -45,6 +57,8 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
             run.outcome = Outcome.ROLLBACK_INCOMPLETE
             break
     run.verdict = verdict
+    if run.abort is AbortState.REQUESTED:
+        run.abort = AbortState.ACKNOWLEDGED
     await _write_down(steps)
 
 
