@@ -47,6 +47,11 @@ class Pod:
         self._advanced_at = 0.0
         self._spoke: dict[str, float] = {}
 
+    def begin(self) -> None:
+        """Write the first line; a container whose image is missing never says a word."""
+        if self.fault.pod is not PodFate.NO_IMAGE:
+            self.log.write("INFO", f"starting {self.service.name} {self.image.split('@')[0]}")
+
     def see(self, manifest: dict[str, Any]) -> None:
         """Take up a newer state of the pod."""
         ready = is_ready(manifest)

@@ -166,7 +166,7 @@ class World:
             path = layout.pod_log(self._stack, stage.namespace, metadata["name"])
             fault = self._fault(served.made, side, image_of(manifest))
             pod = stage.pods[metadata["name"]] = Pod(manifest, service, fault, PodLog(path))
-            pod.log.write("INFO", f"starting {service.name} {image_of(manifest).split('@')[0]}")
+            pod.begin()
             self._logs.put_nowait((stage.namespace, pod))
         pod.see(manifest)
 
