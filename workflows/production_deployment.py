@@ -110,7 +110,7 @@ class ProductionDeployment(Conversation):
             requester=run.requester,
             epoch=run.lease.epoch if run.lease else 0,
         )
-        await steps.record("open", "open", data=opening.model_dump(mode="json"))
+        await steps.note("open", "open", opening.model_dump(mode="json"))
 
     async def _cancelled(self, verdict: Verdict) -> None:
         if self.state.changed:

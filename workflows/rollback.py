@@ -29,6 +29,7 @@ from workflows.controls import Conversation
 from workflows.endings import asked
 from workflows.finish import finish
 from workflows.options import READ, RECORD
+from workflows.phases.hand_over import end_aftercare
 from workflows.phases.roll_back import roll_back
 from workflows.steps import Call, Steps, start_activity, unstoppable
 
@@ -60,6 +61,8 @@ class Rollback(Conversation):
             steps.event("The undo window has ended: services go back, data stays.")
         without = late or request.without_database
         await unstoppable(roll_back(steps, verdict, without_database=without))
+        if run.outcome is Outcome.ROLLED_BACK:
+            await unstoppable(end_aftercare(steps))
         return await unstoppable(finish(steps))
 
     @workflow.query(name="status", description="The status document")
@@ -72,7 +75,7 @@ async def _refuse_older(steps: Steps) -> None:
     """Refuse when a newer deployment stands on this one: putting this one's data back under the
     newer one's services would break both."""
     run = steps.run
-    request = FindRecords(place=run.place, limit=100)
+    request = FindRecords(place=run.place, limit=50)
     found: RecordList = await steps.call(Call(Records.find, request, READ, "newer deployments"))
     for one in found.records:
         if one.deployment > run.id and one.outcome not in _LEFT_NOTHING:

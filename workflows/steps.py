@@ -256,6 +256,22 @@ class Steps:
         )
         return kept
 
+    async def keep(self, name: str, content: Any) -> Artefact:
+        """`attach`, and a person is asked when the store refuses every attempt: a release is not
+        taken back, and does not go on, because a piece of paper could not be filed."""
+        return await self._insist(f"keep:{name}", lambda: self.attach(name, content))
+
+    async def note(self, kind: Literal["open", "done"], step: str, data: dict[str, Any]) -> None:
+        """`record`, and a person is asked when the store refuses every attempt."""
+        await self._insist(f"record:{step}", lambda: self.record(kind, step, data=data))
+
+    async def _insist(self, step: str, make: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await make()
+            except ActivityError as error:
+                await self._stuck(step, failed(error))
+
     async def _intend(self, step: str, undo: Undo, because: str) -> None:
         if any(one.step == step for one in self.run.undo):
             return

@@ -12,6 +12,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowFailureError
 
+from slipway import names
+from slipway.errors import ForeignChange
 from slipway.messages.controls import Control, Reject
 from slipway.messages.record import Entry
 from slipway.messages.requests import DeploymentResult
@@ -21,8 +23,9 @@ from slipway.states import AbortState, Choice, Outcome, Phase, ServiceState
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.plans import image, small_plan, small_release
-from tests.fakes.world import says
+from tests.fakes.world import fails, says
 from tests.workflow.harness import Harness
+from workflows.aftercare import AftercareState
 
 FORWARD = ("apply ", "migrate ")
 
@@ -242,6 +245,25 @@ async def test_a_pause_in_a_watching_window_goes_on_where_it_was(client: Client)
     assert result.reason is Reason.DEADLINE_PASSED
 
 
+async def test_a_backup_that_aged_while_a_step_was_parked_is_taken_again(client: Client) -> None:
+    plan = small_plan(timings={"slice": "5m", "operator_deadline": "3h"})
+    async with Harness(client, plan, small_release()).workers() as harness:
+        foreign = fails(ForeignChange("analytics was changed.", "Look at it."))
+        harness.world.trouble["rollout.capture:analytics"] = [foreign]
+        await harness.start()
+        await harness.approve()
+        await harness.reaches(lambda one: parked(one) and one.current.step == "capture:analytics")
+        await harness.skip(2 * 3600)
+        await harness.resolve(Choice.RETRY)
+        result = await harness.result()
+
+    assert result.outcome is Outcome.DEPLOYED
+    assert harness.world.backups == 2
+    effects = harness.world.effects
+    last = max(number for number, one in enumerate(effects) if one == "backup")
+    assert last < next(number for number, one in enumerate(effects) if one.startswith(FORWARD))
+
+
 async def test_signals_of_any_shape_are_answered(harness: Harness) -> None:
     await harness.start()
     await harness.reaches_approval()
@@ -285,6 +307,16 @@ async def test_rollback_after_a_newer_one_was_put_back_writes_above_its_fences(
 
     assert result.outcome is Outcome.ROLLED_BACK
     assert images(harness) == ["old", "old"]
+
+
+async def test_the_aftercare_of_a_release_put_back_ends(harness: Harness) -> None:
+    await harness.carry_out()
+    await harness.start_rollback()
+    await harness.result()
+    aftercare = harness.client.get_workflow_handle(names.aftercare_workflow_id(harness.deployment))
+    state = await aftercare.query("status", result_type=AftercareState)
+
+    assert state.superseded_by == harness.deployment
 
 
 async def test_rollback_does_not_take_the_environment_from_another(harness: Harness) -> None:

@@ -124,7 +124,7 @@ def _end(run: Run, outcome: Outcome, reason: Reason, because: str) -> None:
 async def _keep(steps: Steps) -> None:
     run = steps.run
     people = ", ".join(f"{one.person} ({one.role})" for one in run.approvals)
-    kept = await steps.attach(
+    kept = await steps.keep(
         "approval.json",
         {
             "digest": run.digest,

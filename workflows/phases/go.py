@@ -28,19 +28,22 @@ _RETAKES = 2
 async def go(steps: Steps) -> None:
     """Wait for the window, then check again what can age, directly before the first change."""
     steps.enter(Phase.GO)
-    await _wait_for_window(steps)
-    await prove_gates(steps)
-    await prove_staging(steps)
-    await _fresh_backup(steps)
+    while True:
+        await _wait_for_window(steps)
+        await prove_gates(steps)
+        await prove_staging(steps)
+        await _capture_all(steps)
+        await _fresh_backup(steps)  # last: a pause or a parked step before it may take long
+        if _closed_for(steps) <= 0:
+            break
+        steps.event("The deployment window closed meanwhile; waiting for the next one.")
     _still_approved(steps)
-    await _capture_all(steps)
     await _supersede(steps)
 
 
 async def _wait_for_window(steps: Steps) -> None:
-    plan = steps.run.plan
-    while plan.window is not None:
-        seconds = until_open(plan.window, workflow.now(), plan.floor)
+    while True:
+        seconds = _closed_for(steps)
         if seconds <= 0:
             return
         steps.run.waiting_for = [
@@ -61,6 +64,14 @@ async def _wait_for_window(steps: Steps) -> None:
         )
         steps.run.waiting_for = []
         await steps.guard()
+
+
+def _closed_for(steps: Steps) -> float:
+    """Seconds until the window opens with room for the run; 0: it may begin now."""
+    plan = steps.run.plan
+    if plan.window is None:
+        return 0.0
+    return until_open(plan.window, workflow.now(), plan.floor)
 
 
 async def _fresh_backup(steps: Steps) -> None:

@@ -30,7 +30,7 @@ async def hand_over(steps: Steps) -> None:
         return
     await _start_aftercare(steps)
     if _taken_back(steps):
-        await _end_aftercare(steps)
+        await end_aftercare(steps)
         return
     run.outcome = Outcome.DEPLOYED
 
@@ -52,12 +52,13 @@ def _taken_back(steps: Steps) -> bool:
     return steps.controls.rollback is not None
 
 
-async def _end_aftercare(steps: Steps) -> None:
+async def end_aftercare(steps: Steps) -> None:
+    """Tell this deployment's aftercare that its release is gone: it must alarm nobody."""
     aftercare = workflow.get_external_workflow_handle(names.aftercare_workflow_id(steps.run.id))
     try:
         await aftercare.signal("superseded", steps.run.id)
     except FailureError as error:
-        steps.event(f"Aftercare was not ended: {error}")
+        steps.event(f"Aftercare was not told to end (perhaps it never began): {error}")
 
 
 async def _start_aftercare(steps: Steps) -> None:

@@ -35,7 +35,7 @@ async def migrate(steps: Steps) -> None:
     )
     for one in run.migrations:
         one.state = MigrationState.APPLIED
-    await steps.record("done", "migrate", data={"applied_at": applied.applied_at.isoformat()})
+    await steps.note("done", "migrate", {"applied_at": applied.applied_at.isoformat()})
     steps.event(f"Applied {len(run.migrations)} migration(s) in {applied.seconds:.1f} s.")
     await watch(steps, "watch:migration", run.plan.scale(run.plan.migrations.watch))
 

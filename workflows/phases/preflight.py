@@ -123,9 +123,9 @@ async def _keep(steps: Steps, report: PreflightReport) -> None:
     documents += [one for one in report.gates.results if one.gate == "release_notes"]
     plans = [one for one in report.gates.results if one.gate == "rollback_plan"]
     reviewed, documentation, rollback_plan = await asyncio.gather(
-        steps.attach("migrations-review.json", report.migrations),
-        steps.attach("documentation.json", [one.model_dump(mode="json") for one in documents]),
-        steps.attach(
+        steps.keep("migrations-review.json", report.migrations),
+        steps.keep("documentation.json", [one.model_dump(mode="json") for one in documents]),
+        steps.keep(
             "rollback-plan.json",
             {
                 "would_do": _rollback(steps),

@@ -34,7 +34,7 @@ async def roll_out(steps: Steps, name: str) -> None:
     state.state = ServiceState.WATCHING
     await watch(steps, f"monitor:{name}", steps.lengths.monitor, focus=name)
     state.state = ServiceState.DEPLOYED
-    await steps.record("done", f"rollout:{name}", data={"pod_hash": state.pod_hash})
+    await steps.note("done", f"rollout:{name}", {"pod_hash": state.pod_hash})
     steps.event(f"{name} is deployed: {state.image_after}")
 
 

@@ -20,15 +20,15 @@ async def verify(steps: Steps) -> None:
     steps.enter(Phase.VERIFY)
     run = steps.run
     await all_of(verify_service(steps, service) for service in run.plan.services)
-    health = await steps.attach("health.json", {one.name: one.verdict for one in run.services})
+    health = await steps.keep("health.json", {one.name: one.verdict for one in run.services})
     run.tick("health", at=workflow.now(), by="slipway", artefacts=[health])
     flows = await smoke(steps)
-    kept = await steps.attach("smoke.json", flows.model_dump(mode="json"))
+    kept = await steps.keep("smoke.json", flows.model_dump(mode="json"))
     run.tick("smoke", at=workflow.now(), by="slipway", artefacts=[kept])
     seen = await watch(steps, "monitor:all", steps.lengths.final_monitor, full=True)
-    services = await steps.attach("services.json", _services(run))
+    services = await steps.keep("services.json", _services(run))
     run.tick("services", at=workflow.now(), by="slipway", artefacts=[services])
-    monitoring = await steps.attach("monitoring.json", _monitoring(run, seen))
+    monitoring = await steps.keep("monitoring.json", _monitoring(run, seen))
     run.tick("monitoring", at=workflow.now(), by="slipway", artefacts=[monitoring])
 
 
