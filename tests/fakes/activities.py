@@ -461,6 +461,7 @@ class FakeAnnouncements(_Fake):
     async def send(self, request: SendNotice) -> Sent:
         """Keep a notice."""
         await self.world.meet_awaiting("notice.send")
+        await self.world.meet_awaiting(f"notice.send:{request.notice.kind}")
         self.world.notices.append(request.notice)
         return Sent(status=200, receipt=request.notice.key)
 

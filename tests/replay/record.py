@@ -62,6 +62,7 @@ async def held_and_skipped(harness: Harness) -> None:
     harness.world.trouble["monitor:analytics"] = [
         says(Kind.HOLD, Reason.ERROR_RATE_RAISED, "analytics")
     ]
+    harness.somebody_answers()
     await harness.start()
     await harness.approve()
     ending = asyncio.create_task(harness.result())
@@ -85,11 +86,13 @@ async def cancelled(harness: Harness) -> None:
     harness.world.always["monitor:api-gateway"] = says(
         Kind.HOLD, Reason.LATENCY_TOO_HIGH, "api-gateway"
     )
+    harness.somebody_answers()
     await harness.start()
     await harness.approve()
     ending = asyncio.create_task(harness.result())
     await harness.reaches(lambda one: any(wait.kind == "operator" for wait in one.waiting_for))
     await harness.handle.cancel()
+    harness.answered.set()
     await ending
 
 

@@ -10,27 +10,28 @@ from temporalio.worker import Replayer
 
 from workflows.registry import WORKFLOWS
 
-HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+HISTORIES = {
+    path.stem: path.read_text()
+    for path in sorted((Path(__file__).parent / "histories").glob("*.json"))
+}
 
 
 def test_there_are_histories() -> None:
     assert len(HISTORIES) >= 8
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
-async def test_history_replays(path: Path) -> None:
-    history = WorkflowHistory.from_json(path.stem, path.read_text())
+@pytest.mark.parametrize("name", HISTORIES)
+async def test_history_replays(name: str) -> None:
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
 
-    await replayer.replay_workflow(history)
+    await replayer.replay_workflow(WorkflowHistory.from_json(name, HISTORIES[name]))
 
 
 async def test_a_changed_order_is_noticed() -> None:
     """The check itself can fail: a history with another first activity does not replay."""
-    text = (Path(__file__).parent / "histories" / "deployed.json").read_text()
-    other = text.replace('"name": "lease.acquire"', '"name": "backup.take"', 1)
-    assert other != text
+    other = HISTORIES["deployed"].replace('"lease.acquire"', '"backup.take"')
+    assert other != HISTORIES["deployed"]
     replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
 
-    with pytest.raises(Exception, match="Nondeterminism|lease.acquire"):
+    with pytest.raises(Exception, match="Nondeterminism"):
         await replayer.replay_workflow(WorkflowHistory.from_json("other", other))

@@ -52,6 +52,7 @@ class Harness:
         self.client = self._skipper.client
         self.deployment = names.deployment_id(self.environment, datetime.now(UTC), token)
         self.handle: WorkflowHandle[Any, DeploymentResult]
+        self.answered = asyncio.Event()
 
     @asynccontextmanager
     async def workers(self) -> AsyncIterator["Harness"]:
@@ -152,6 +153,18 @@ class Harness:
         request = Control(request=f"{name}-1", person="sre@teei.example", reason=reason)
         await self.handle.signal(name, request)
 
+    def somebody_answers(self) -> None:
+        """Let the clock stand still while a step is parked, until `resolve` has answered.
+
+        Time is not skipped while an activity is pending: the notice is kept pending.
+        """
+        answered = self.answered = asyncio.Event()
+
+        async def hold() -> None:
+            await answered.wait()
+
+        self.world.always["notice.send:parked"] = hold
+
     async def resolve(self, choice: Choice) -> Reply:
         """Decide about the parked step, once there is one."""
         status = await self.reaches(
@@ -164,7 +177,9 @@ class Harness:
             step=status.current.step,
             reason="decided",
         )
-        return await self.update("resolve", request)
+        reply = await self.update("resolve", request)
+        self.answered.set()
+        return reply
 
     async def skip(self, seconds: float) -> None:
         """Let virtual time pass."""

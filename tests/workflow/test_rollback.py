@@ -102,6 +102,7 @@ async def test_a_hold_is_decided_by_a_person(
 ) -> None:
     holds = says(Kind.HOLD, Reason.ERROR_RATE_RAISED, "analytics")
     harness.world.trouble["monitor:analytics"] = [holds]
+    harness.somebody_answers()
     await harness.start()
     await harness.approve()
     task = asyncio.create_task(harness.result())
@@ -274,6 +275,26 @@ async def test_a_dead_store_does_not_hold_up_a_rollback(harness: Harness) -> Non
 
     assert result.outcome is Outcome.ROLLED_BACK
     assert images(harness) == ["old", "old"]
+
+
+async def test_a_store_that_is_away_for_a_while_takes_nothing_back(harness: Harness) -> None:
+    """The record of a finished rollout cannot be written: a person is asked, and retries."""
+
+    def die() -> None:
+        harness.world.always["record.append"] = fails(Unreachable("S3 is away.", "Start it."))
+
+    harness.world.trouble["monitor:analytics"] = [die]
+    harness.somebody_answers()
+    await harness.start()
+    await harness.approve()
+    ending = asyncio.create_task(harness.result())
+    status = await harness.reaches(lambda one: one.current.step == "record:rollout:analytics")
+    assert status.waiting_for[0].kind == "operator"
+    del harness.world.always["record.append"]
+    await harness.resolve(Choice.RETRY)
+    result = await ending
+
+    assert result.outcome is Outcome.DEPLOYED
 
 
 async def test_a_dead_notifier_holds_up_nothing(harness: Harness) -> None:
