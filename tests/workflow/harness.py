@@ -79,7 +79,8 @@ class Harness:
             yield self
 
     async def start(self) -> None:
-        """Start the deployment; its clock stands still until `go_on`."""
+        """Start the deployment; its clock stands still until `result` or `skip`."""
+        self._skipper.config = _OFF  # an earlier run of this harness may have let it skip
         self.handle = await self.client.start_workflow(
             names.DEPLOYMENT_TYPE,
             DeploymentRequest(deployment=self.deployment, plan=self.plan, release=self.release),
