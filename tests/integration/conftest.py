@@ -6,16 +6,8 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Stack
-from devstack.testing import shared_stack
 from tests.integration.cluster_world import ClusterWorld, make
 from tests.integration.data_world import DataWorld, data_world
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """The servers that all tests share."""
-    with shared_stack() as running:
-        yield running
 
 
 @pytest.fixture
