@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from temporalio import activity
 
-from activities.heartbeat import Progress, heartbeating
+from activities.heartbeat import Progress, current_progress
 from slipway.base import Message
 from slipway.digest import canonical
 from slipway.errors import BackupFailed, SlipwayError
@@ -66,19 +66,18 @@ class Backups:
 
         Raises BackupFailed, BackupNotRestorable; then nothing half-made is left.
         """
-        async with heartbeating() as progress:
-            finished = await self._finished(request)
-            if finished is not None:
-                return finished
-            name = side_name(request.database.name, request.deployment, request.attempt_tag)
-            async with self._postgres.copying(request.database, name) as work:
-                return await self._take(request, work, progress)
+        progress = current_progress()
+        finished = await self._finished(request)
+        if finished is not None:
+            return finished
+        name = side_name(request.database.name, request.deployment, request.attempt_tag)
+        async with self._postgres.copying(request.database, name) as work:
+            return await self._take(request, work, progress)
 
     @activity.defn(name="backup.drop_side")
     async def drop_side(self, request: DropSide) -> Dropped:
         """Drop a side or kept database whose undo window has ended."""
-        async with heartbeating():
-            return Dropped(existed=await self._postgres.drop_side(request.database, request.name))
+        return Dropped(existed=await self._postgres.drop_side(request.database, request.name))
 
     async def _finished(self, request: TakeBackup) -> BackupTaken | None:
         key = manifest_key(request.backup.prefix, request.deployment, request.attempt_tag)

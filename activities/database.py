@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.heartbeat import Progress, heartbeating
+from activities.heartbeat import Progress, current_progress
 from slipway.errors import BackupNotRestorable
 from slipway.judgements.backup import side_name
 from slipway.messages.migration import DatabaseRolledBack, RollBackDatabase
@@ -34,17 +34,14 @@ class DatabaseRollback:
         Raises Fenced when a later decision came first, BackupNotRestorable when the backup
         itself no longer holds. Production is open whenever this returns or raises.
         """
-        async with (
-            heartbeating() as progress,
-            self._postgres.swapping(
-                request.database, request.deployment, request.fence, request.op_id
-            ) as work,
-        ):
+        async with self._postgres.swapping(
+            request.database, request.deployment, request.fence, request.op_id
+        ) as work:
             note = await work.note()
             if note.result is not None:
                 return DatabaseRolledBack.model_validate(note.result)
             await work.recover()
-            result = await self._decide(request, work, note, progress)
+            result = await self._decide(request, work, note, current_progress())
             await work.finish(result.model_dump(mode="json"))
             return result
 

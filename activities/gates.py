@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.heartbeat import heartbeating
+from activities.heartbeat import current_progress
 from slipway.errors import BadInput
 from slipway.evidence import EvidenceFile, judge, references
 from slipway.messages.preflight import GateResults, Preflight
@@ -30,17 +30,17 @@ class Gates:
     async def evaluate(self, request: Preflight) -> GateResults:
         """Judge every gate by the evidence as it stands now. A failed gate is a result, no error;
         evidence that cannot be read is a failed gate."""
-        async with heartbeating() as progress:
-            files: dict[tuple[str, str], EvidenceFile] = {}
-            room = _TOGETHER
-            for file in references(request.release):
-                progress.say(f"reading {file.at}")
-                found = await asyncio.to_thread(self._read, file, min(room, LARGEST))
-                files[file.at, file.sha256] = found
-                room -= len(found.content)
-            progress.say("judging")
-            now = datetime.now(UTC)
-            return await asyncio.to_thread(judge, request.plan, request.release, files, now)
+        progress = current_progress()
+        files: dict[tuple[str, str], EvidenceFile] = {}
+        room = _TOGETHER
+        for file in references(request.release):
+            progress.say(f"reading {file.at}")
+            found = await asyncio.to_thread(self._read, file, min(room, LARGEST))
+            files[file.at, file.sha256] = found
+            room -= len(found.content)
+        progress.say("judging")
+        now = datetime.now(UTC)
+        return await asyncio.to_thread(judge, request.plan, request.release, files, now)
 
     def _read(self, file: PinnedFile, limit: int) -> EvidenceFile:
         try:

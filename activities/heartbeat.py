@@ -1,11 +1,12 @@
-"""Heartbeats for long activities: they make cancellation arrive and tell how far the work is."""
+"""Heartbeats of every activity: they tell that its worker lives, make cancellation arrive, and say
+how far the work is."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 
 class Progress:
@@ -19,29 +20,44 @@ class Progress:
         self.text = text
 
 
-@asynccontextmanager
-async def heartbeating() -> AsyncIterator[Progress]:
-    """Beat at a third of the activity's heartbeat timeout until the block ends.
+_current: ContextVar[Progress] = ContextVar("progress")
+
+
+def current_progress() -> Progress:
+    """Return the progress of the running activity; outside a worker nobody listens to it."""
+    return _current.get(Progress())
+
+
+class Heartbeats(Interceptor):
+    """Worker interceptor: every activity beats at a third of its heartbeat timeout.
 
     The SDK cancels the activity's task when the server answers a beat with a cancellation.
     """
-    progress = Progress()
-    timeout = activity.info().heartbeat_timeout
-    every = max(0.1, timeout.total_seconds() / 3) if timeout else 10.0
-    beats = asyncio.create_task(_beat(progress, every))
-    try:
-        yield progress
-    finally:
-        beats.cancel()
-        await asyncio.gather(beats, return_exceptions=True)
+
+    def intercept_activity(
+        self,
+        next: ActivityInboundInterceptor,  # noqa: A002 - the SDK's name
+    ) -> ActivityInboundInterceptor:
+        """Wrap every activity of the worker."""
+        return _Inbound(next)
 
 
-async def _beat(progress: Progress, every: float) -> None:
+class _Inbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
+        timeout = activity.info().heartbeat_timeout
+        if not timeout:
+            return await self.next.execute_activity(input)
+        current = Progress()
+        _current.set(current)
+        beats = asyncio.create_task(_beat(current, timeout.total_seconds() / 3))
+        try:
+            return await self.next.execute_activity(input)
+        finally:
+            beats.cancel()
+            await asyncio.gather(beats, return_exceptions=True)
+
+
+async def _beat(current: Progress, every: float) -> None:
     while True:
-        activity.heartbeat(progress.text)
+        activity.heartbeat(current.text)
         await asyncio.sleep(every)
-
-
-async def in_thread(call: Any, *args: Any, **kwargs: Any) -> Any:
-    """Run one blocking client call in a thread. Calls must have their own short timeouts."""
-    return await asyncio.to_thread(call, *args, **kwargs)

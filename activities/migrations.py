@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.heartbeat import Progress, heartbeating
+from activities.heartbeat import Progress, current_progress
 from activities.migration_files import Workspaces, copied, read_migrations
 from slipway.errors import ForeignChange, MigrationFailed, MigrationRefused
 from slipway.judgements.migrations import MigrationText, pending_of, review, unequal
 from slipway.messages.migration import (
     ApplyMigrations,
-    DatabaseState,
     Fenced,
     FenceDatabase,
-    InspectDatabase,
     MigrationReview,
     MigrationsApplied,
     ReviewMigrations,
@@ -50,11 +48,6 @@ class DatabaseMigrations:
         staging = await self._postgres.ledger(request.staging.database, ledger)
         return review(texts, applied, request.release.pending, staging)
 
-    @activity.defn(name="migrations.inspect")
-    async def inspect(self, request: InspectDatabase) -> DatabaseState:
-        """Read production's ledger and schema fingerprint."""
-        return await self._postgres.state(request.database, request.migrations.ledger)
-
     @activity.defn(name="migrations.apply")
     async def apply(self, request: ApplyMigrations) -> MigrationsApplied:
         """Apply what is pending by the project's own command; ledger equals journal afterwards.
@@ -64,7 +57,6 @@ class DatabaseMigrations:
         root = await asyncio.to_thread(self._artifacts.path, request.release.workspace)
         began = time.monotonic()
         async with (
-            heartbeating() as progress,
             copied(root) as workspace,
             self._postgres.migrating(
                 request.database, request.deployment, request.fence, request.op_id
@@ -73,7 +65,7 @@ class DatabaseMigrations:
             texts = await read_migrations(workspace, request.migrations.folder, request.release)
             attempts = 0
             if await _something_to_do(request, texts, work):
-                attempts = await _apply(request, texts, work, workspace, progress)
+                attempts = await _apply(request, texts, work, workspace, current_progress())
             state = await work.state(request.migrations.ledger)
         return MigrationsApplied(
             state=state,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from temporalio import activity
 
-from activities.heartbeat import heartbeating
+from activities.heartbeat import current_progress
 from slipway.digest import canonical
 from slipway.errors import BadInput, RecordConflict
 from slipway.messages.record import (
@@ -151,11 +151,11 @@ class Records:
     @activity.defn(name="record.verify")
     async def verify(self, request: VerifyArtefacts) -> ArtefactStates:
         """Read artefacts (and dumps) again, every byte, and compare their digests."""
-        async with heartbeating() as progress:
-            states = []
-            for one in request.artefacts:
-                progress.say(f"reading {one.key}")
-                states.append(await self._state(request.place, one))
+        progress = current_progress()
+        states = []
+        for one in request.artefacts:
+            progress.say(f"reading {one.key}")
+            states.append(await self._state(request.place, one))
         return ArtefactStates(states=states)
 
     async def _state(self, place: Place, artefact: Artefact) -> ArtefactState:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.heartbeat import Progress, heartbeating
+from activities.heartbeat import Progress, current_progress
 from slipway.errors import Absent, ChangedMeanwhile, ForeignChange, SlipwayError, Unreachable
 from slipway.judgements import workload as objects
 from slipway.judgements import writes
@@ -159,14 +159,14 @@ class Rollouts:
         policy = Policy(
             uid=request.uid, template=request.template, deadline=max(request.deadline, 1.0)
         )
-        async with heartbeating() as progress:
-            judged = await self._until_decided(request, policy, progress)
-            if judged.progress is Standing.SUPERSEDED:
-                raise ForeignChange(
-                    judged.because,
-                    "Look at it with kubectl; slipway does not fight over a template.",
-                )
-            return await self._outcome(request.workload, judged)
+        progress = current_progress()
+        judged = await self._until_decided(request, policy, progress)
+        if judged.progress is Standing.SUPERSEDED:
+            raise ForeignChange(
+                judged.because,
+                "Look at it with kubectl; slipway does not fight over a template.",
+            )
+        return await self._outcome(request.workload, judged)
 
     async def _until_decided(
         self, request: AwaitRollout, policy: Policy, progress: Progress

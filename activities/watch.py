@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from activities.heartbeat import heartbeating
+from activities.heartbeat import current_progress
 from activities.probing import Prober
 from activities.window import Instruments, Window
 from slipway.messages.watch import SliceSeen, WatchSlice
@@ -27,5 +27,5 @@ class Watch:
     @activity.defn(name="watch.slice")
     async def slice(self, request: WatchSlice) -> SliceSeen:
         """Watch for `length` seconds. What cannot be read is INCONCLUSIVE at the window's end."""
-        async with heartbeating() as progress:
-            return await Window(self._instruments, request, progress).watch()
+        progress = current_progress()
+        return await Window(self._instruments, request, progress).watch()

@@ -164,7 +164,7 @@ def tell(reply: Reply, as_json: bool) -> int:
     else:
         done = "Accepted" if reply.accepted else "Refused"
         because = reply.because.removeprefix("Accepted ")
-        print(clean(f"{done}: {because} {reply.next}".rstrip()))
+        print(clean(f"{done}: {because} {reply.next} {reply.world}".rstrip()))
     return OK if reply.accepted else REFUSED
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -21,9 +22,15 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
-from temporalio.worker import Worker, WorkerDeploymentConfig, WorkerDeploymentVersion
+from temporalio.worker import (
+    Interceptor,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkerDeploymentVersion,
+)
 
 from activities.failures import DomainFailures
+from activities.heartbeat import Heartbeats
 from slipway import names
 from worker import registry
 from worker.settings import Settings
@@ -39,7 +46,7 @@ _BEAT = timedelta(seconds=1)
 _RETRY = 3.0
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, interceptors: Sequence[Interceptor] = ()) -> None:
     """Serve a role until SIGTERM or SIGINT; then let running activities finish within the grace."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="blocking"))
@@ -49,7 +56,7 @@ async def serve(settings: Settings) -> None:
     client = await connect(settings, stop)
     if client is None:
         return
-    workers = build(client, settings)
+    workers = build(client, settings, interceptors)
     log.info(
         "Serving %s on %s in namespace %s.",
         settings.role.value,
@@ -85,10 +92,12 @@ async def connect(settings: Settings, stop: asyncio.Event) -> Client | None:
     return None
 
 
-def build(client: Client, settings: Settings) -> list[Worker]:
-    """Return the workers of a role: one a queue."""
+def build(
+    client: Client, settings: Settings, interceptors: Sequence[Interceptor] = ()
+) -> list[Worker]:
+    """Return the workers of a role: one a queue. `interceptors` come innermost."""
     common: dict[str, Any] = {
-        "interceptors": [DomainFailures()],
+        "interceptors": [Heartbeats(), DomainFailures(), *interceptors],
         "max_concurrent_activities": _ACTIVITIES,
         "max_heartbeat_throttle_interval": _BEAT,
         "default_heartbeat_throttle_interval": _BEAT,

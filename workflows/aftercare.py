@@ -24,9 +24,9 @@ with workflow.unsafe.imports_passed_through():
     from slipway.release import Release
     from slipway.verdicts import Kind, gravest
 
+from workflows.calls import Call, start_activity
 from workflows.endings import sentence_of
 from workflows.options import BEST_EFFORT, READ, RECORD, WATCHING
-from workflows.steps import Call, start_activity
 
 HUMAN_ITEMS = ("user-feedback", "bug-tracking", "performance-optimization")
 """What the playbook asks of people in the first week."""

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         Resolve,
     )
     from slipway.run import Approval, Confirmation, Run, Wait
+    from slipway.standing import standing
     from slipway.states import AbortState, Choice, Outcome, Phase
 
 Request = Approve | Reject | Acknowledge | Resolve | Control
@@ -37,9 +38,12 @@ _NOT_YET = "The record is being read; ask again in a moment."
 
 
 class Controls:
-    """Requests of people against one run. `changed` is called after each, to show it."""
+    """Requests of people against one run. `changed` is called after each, to show it; `event` adds
+    a line and who said it to the timeline."""
 
-    def __init__(self, run: Run, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, run: Run, changed: Callable[[], None], event: Callable[[str, str], None]
+    ) -> None:
         self.run = run
         self.parked: Wait | None = None
         self.parked_step = ""
@@ -49,6 +53,7 @@ class Controls:
         self.pause: Control | None = None
         self._answered: dict[str, Reply] = {}
         self._changed = changed
+        self._event = event
 
     def wait_for_decision(self, wait: Wait, step: str) -> None:
         """Offer a parked step to people."""
@@ -65,10 +70,9 @@ class Controls:
         return self.abort is not None or self.rollback is not None
 
     @property
-    def holds(self) -> bool:
-        """Whether the run must not go on for now: abort or pause, asked or being honoured."""
-        aborting = self.abort is not None or self.run.abort is not AbortState.NONE
-        return aborting or self.pause is not None
+    def aborting(self) -> bool:
+        """Whether an abort was asked for or is being honoured."""
+        return self.abort is not None or self.run.abort is not AbortState.NONE
 
     def refuse(self, kind: str, request: Request) -> str:
         """Return why a request is refused, or the empty text. Reads only: validators use it."""
@@ -106,7 +110,10 @@ class Controls:
         if known is not None:
             return known
         refusal = self.refuse(kind, request)
-        reply = self._reply(kind, request.request, refusal) if refusal else self._act(kind, request)
+        if refusal:
+            return self._keep(self._reply(kind, request.request, refusal))
+        reply = self._act(kind, request)
+        self._event(_said(kind, request), request.person)
         return self._keep(reply)
 
     def signal(self, name: str, args: Sequence[RawValue]) -> None:
@@ -180,6 +187,7 @@ class Controls:
             accepted=not refusal,
             because=(refusal or f"Accepted in phase {phase}, step {step}.")[:500],
             next=next_,
+            world=standing(self.run),
         )
 
     def _keep(self, reply: Reply) -> Reply:
@@ -188,6 +196,15 @@ class Controls:
         self.run.replies = [*self.run.replies, reply][-_KEPT_REPLIES:]
         self._changed()
         return reply
+
+
+def _said(kind: str, request: Request) -> str:
+    """Return what a person asked for and why, as the timeline has it."""
+    if isinstance(request, Acknowledge):
+        return f"acknowledge {request.item}: {request.note}"
+    if isinstance(request, Resolve):
+        return f"resolve {request.step} with {request.choice.value}: {request.reason}"
+    return f"{kind}: {request.reason}"
 
 
 def _resume(step: str, request: Control) -> Resolve:

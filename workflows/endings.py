@@ -1,7 +1,8 @@
 """How a phase is left early. None of these is a Temporal failure: the workflow acts on them."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
+from temporalio.exceptions import TimeoutError as TimedOut
 
 with workflow.unsafe.imports_passed_through():
     from slipway.states import Outcome
@@ -45,8 +46,21 @@ def reason_of(error: ActivityError) -> Reason:
 def sentence_of(error: ActivityError) -> str:
     """Return one sentence about a failed activity, at most 1,000 characters."""
     cause = error.cause or error
-    text = getattr(cause, "message", "") or str(cause) or type(cause).__name__
+    if isinstance(cause, TimedOut):
+        text = _SILENCE.get(cause.type or TimeoutType.START_TO_CLOSE, "it took too long.")
+        if isinstance(cause.cause, ApplicationError):
+            text = f"{text} Its last try: {cause.cause.message}"
+    else:
+        text = getattr(cause, "message", "") or str(cause) or type(cause).__name__
     return f"{error.activity_type}: {text}"[:1000]
+
+
+_SILENCE = {
+    TimeoutType.SCHEDULE_TO_START: "no worker took it up; start one: python -m worker.",
+    TimeoutType.HEARTBEAT: "its worker fell silent in every try: killed, frozen or cut off.",
+    TimeoutType.START_TO_CLOSE: "it did not end in time in any try.",
+    TimeoutType.SCHEDULE_TO_CLOSE: "it did not succeed in all the time it had.",
+}
 
 
 def failed(error: ActivityError, signal: Signal = Signal.ROLLOUT) -> Verdict:

@@ -5,15 +5,17 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
+    from slipway.messages.notice import NoticeKind
     from slipway.messages.record import ReleaseLease
     from slipway.messages.requests import DeploymentResult
     from slipway.states import Outcome, Phase
     from slipway.status import status_of
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
+from workflows.calls import Call
 from workflows.endings import sentence_of
 from workflows.options import RECORD
-from workflows.steps import Call, Steps
+from workflows.steps import Steps
 
 
 async def finish(steps: Steps) -> DeploymentResult:
@@ -25,9 +27,9 @@ async def finish(steps: Steps) -> DeploymentResult:
         f"{run.release.version} is deployed." if deployed or verdict is None else verdict.because
     )
     if not deployed:
-        kind = "rolled_back" if run.outcome in _UNDONE else "stopped"
-        steps.notify(kind, f"{run.release.version}: {run.outcome.value}", because)  # type: ignore[arg-type] # both are kinds of notices
-    await steps.notices_sent()
+        kind: NoticeKind = "rolled_back" if run.outcome in _UNDONE else "stopped"
+        steps.notices.send(kind, f"{run.release.version}: {run.outcome.value}", because)
+    await steps.notices.sent()
     run.phase = Phase.ENDED
     steps.say("", because)
     before = run.changed
@@ -76,7 +78,7 @@ async def _end_record(steps: Steps) -> None:
         "status": status_of(run).model_dump(mode="json"),
     }
     try:
-        await steps.record("end", run.outcome.value, data=data)
+        await steps.records.write("end", run.outcome.value, data=data)
     except ActivityError as error:
         steps.event(f"The record's end could not be written: {sentence_of(error)}")
 

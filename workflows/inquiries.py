@@ -28,8 +28,8 @@ with workflow.unsafe.imports_passed_through():
     from slipway.status import StatusDocument, status_of
     from slipway.undo import run_from_record
 
+from workflows.calls import Call, start_activity
 from workflows.options import LONG, READ
-from workflows.steps import Call, start_activity
 
 
 @workflow.defn(name=names.REPORT_TYPE, failure_exception_types=[BadInput])

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.subject import Subject, subject_of
     from slipway.verdicts import Reason, Verdict
 
+from workflows.calls import Call, unstoppable
 from workflows.controls import Conversation
 from workflows.endings import RollBackRun, StopRun, asked
 from workflows.finish import finish
@@ -30,7 +31,7 @@ from workflows.phases.preflight import preflight
 from workflows.phases.roll_back import roll_back
 from workflows.phases.roll_out import roll_out
 from workflows.phases.verify import verify
-from workflows.steps import Call, Steps, unstoppable
+from workflows.steps import Steps
 
 
 @workflow.defn(name=names.DEPLOYMENT_TYPE)

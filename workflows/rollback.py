@@ -25,13 +25,14 @@ with workflow.unsafe.imports_passed_through():
     from slipway.undo import run_from_record
     from slipway.verdicts import Reason
 
+from workflows.calls import Call, start_activity, unstoppable
 from workflows.controls import Conversation
 from workflows.endings import asked
 from workflows.finish import finish
 from workflows.options import READ, RECORD
 from workflows.phases.hand_over import end_aftercare
 from workflows.phases.roll_back import roll_back
-from workflows.steps import Call, Steps, start_activity, unstoppable
+from workflows.steps import Steps
 
 
 @workflow.defn(name=names.ROLLBACK_TYPE, failure_exception_types=[BadInput])

@@ -18,10 +18,12 @@ with workflow.unsafe.imports_passed_through():
     from slipway.states import Choice, ServiceState
     from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
 
+from workflows.asking import park
+from workflows.calls import Call
 from workflows.display import for_length
 from workflows.endings import Interrupted, RollBackRun, sentence_of
 from workflows.options import WATCHING
-from workflows.steps import Call, Steps
+from workflows.steps import Steps
 
 _REPLACED = (ServiceState.SETTLING, ServiceState.WATCHING, ServiceState.DEPLOYED)
 
@@ -127,7 +129,7 @@ async def _act(steps: Steps, window: str, seen: SliceSeen) -> None:
             update={"because": f"The cause may lie outside this release. {worst.because}"}
         )
         deadline = steps.lengths.shared_cause_deadline
-        await steps.park(window, shared, (Choice.RETRY,), deadline=deadline)
+        await park(steps, window, shared, (Choice.RETRY,), deadline=deadline)
         return
     raise RollBackRun(worst)
 
@@ -148,7 +150,7 @@ async def _accepted(steps: Steps, window: str, seen: SliceSeen | None, missed: s
         return False
     steps.run.verdict = worst
     steps.event(f"{worst.kind.value} in {window}: {worst.because}")
-    choice = await steps.park(window, worst, _choices(worst))
+    choice = await park(steps, window, worst, _choices(worst))
     if choice is not Choice.SKIP:
         return False
     if worst.service:

@@ -63,9 +63,16 @@ class Ending:
 
 
 def carry_out(
-    stack: Stack, made: Environment, wish: Wish, queue: str, *, to: int | None = None
+    stack: Stack,
+    made: Environment,
+    wish: Wish,
+    queue: str,
+    *,
+    to: int | None = None,
+    decide: str = "rollback",
 ) -> Ending:
-    """Deploy, answer as the demo's people, and look at the world afterwards."""
+    """Deploy, answer as the demo's people, and look at the world afterwards. `decide` is what the
+    operator chooses about a parked step."""
     given = {} if wish.services is None else {"services": wish.services}
     release = releases.make_release(
         stack,
@@ -81,7 +88,7 @@ def carry_out(
     cli = Cli(stack, queue)
     before = outside.look(stack, made)
     last = _newest(cli, made.name)
-    with People(cli, made.name, not_this=last) as people:
+    with People(cli, made.name, not_this=last, decide=decide) as people:
         run = cli.follow(
             "start", str(wish.plan), str(release), "--overlay", str(overlay), "--wait", to=to
         )

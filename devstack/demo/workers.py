@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
+from devstack.errors import StackError
 from devstack.layout import CHECKOUT
 from devstack.process import Processes, Spec
 from devstack.stack import Stack
@@ -27,10 +29,20 @@ def start(stack: Stack, queue: str) -> None:
     for role in ROLES:
         processes.stop(_name(queue, role))
     for role in ROLES:
-        processes.start(_spec(stack, queue, role))
+        processes.start(spec(stack, queue, role))
     for role in ROLES:
         check = functools.partial(_missing, stack, queue, role)
         processes.wait_ready(_name(queue, role), check, READY_SECONDS)
+
+
+def wait_polled(stack: Stack, queue: str) -> None:
+    """Wait until workers started by somebody else poll both queues. Raises StackError."""
+    deadline = time.monotonic() + READY_SECONDS
+    for role in ROLES:
+        while (missing := _missing(stack, queue, role)) is not None:
+            if time.monotonic() > deadline:
+                raise StackError(f"{missing} after {READY_SECONDS:.0f} s; see the workers' logs.")
+            time.sleep(0.2)
 
 
 def stop(stack: Stack, queue: str) -> None:
@@ -47,7 +59,8 @@ def _name(queue: str, role: str) -> str:
     return f"worker-{queue}-{role}"
 
 
-def _spec(stack: Stack, queue: str, role: str) -> Spec:
+def spec(stack: Stack, queue: str, role: str) -> Spec:
+    """Return how a worker of a role is started."""
     everything = stack.environment() | worker_environment(stack)
     if role == "workflow":  # no production credential
         everything = {

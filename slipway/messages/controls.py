@@ -58,7 +58,8 @@ class Control(Document):
 
 
 class Reply(Document):
-    """What came of a request: accepted or refused, in one sentence, and what happens next."""
+    """What came of a request: accepted or refused, in one sentence, what happens next, and what
+    state production is in."""
 
     request: RequestId
     kind: Literal[
@@ -75,3 +76,5 @@ class Reply(Document):
     accepted: bool
     because: str = Field(max_length=500)
     next: str = Field(default="", max_length=300)
+    world: str = Field(default="", max_length=1000)
+    """What has been changed in production so far."""

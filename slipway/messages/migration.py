@@ -47,13 +47,6 @@ class MigrationReview(Message):
     notes: list[str] = []
 
 
-class InspectDatabase(Message):
-    """Read ledger and schema fingerprint."""
-
-    database: Database
-    migrations: Migrations
-
-
 class DatabaseState(Message):
     """The database as it stands."""
 

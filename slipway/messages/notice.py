@@ -5,14 +5,16 @@ from typing import Any, Literal
 from slipway.base import Message
 from slipway.plan import Contacts, Notices
 
+NoticeKind = Literal[
+    "started", "approval", "waiting", "parked", "deployed", "rolled_back", "stopped", "aftercare"
+]
+
 
 class Notice(Message):
     """One announcement. `key` makes it idempotent for the receiver."""
 
     key: str
-    kind: Literal[
-        "started", "approval", "parked", "deployed", "rolled_back", "stopped", "aftercare"
-    ]
+    kind: NoticeKind
     deployment: str
     environment: str
     release: str

@@ -1,6 +1,5 @@
 """The activities on a world in memory. The contract tests hold them to the real ones' rules."""
 
-import asyncio
 import hashlib
 from typing import Any
 
@@ -16,7 +15,6 @@ from slipway.messages.migration import (
     DatabaseState,
     Fenced,
     FenceDatabase,
-    InspectDatabase,
     MigrationReview,
     MigrationsApplied,
     PendingMigration,
@@ -96,7 +94,7 @@ class FakeRecords(_Fake):
     @activity.defn(name="record.append")
     async def append(self, request: Append) -> Appended:
         """Write an entry once."""
-        await self.world.meet_awaiting("record.append")
+        await self.world.meet("record.append")
         entries = self.world.entries.setdefault(request.place.deployment, [])
         for entry in entries:
             if entry.sequence == request.entry.sequence and entry != request.entry:
@@ -111,14 +109,14 @@ class FakeRecords(_Fake):
     @activity.defn(name="record.read")
     async def read(self, request: ReadRecord) -> Record:
         """Return the record."""
-        self.world.meet("record.read")
+        await self.world.meet("record.read")
         entries = self.world.entries.get(request.place.deployment, [])
         return Record(place=request.place, entries=sorted(entries, key=lambda one: one.sequence))
 
     @activity.defn(name="record.find")
     async def find(self, request: FindRecords) -> RecordList:
         """List records, newest first."""
-        self.world.meet("record.find")
+        await self.world.meet("record.find")
         prefix = request.place.environment + "-"
         names = sorted((one for one in self.world.entries if one.startswith(prefix)), reverse=True)
         return RecordList(
@@ -142,7 +140,7 @@ class FakeRecords(_Fake):
     @activity.defn(name="record.attach")
     async def attach(self, request: Attach) -> Artefact:
         """Keep an artefact."""
-        await self.world.meet_awaiting("record.attach")
+        await self.world.meet("record.attach")
         key = f"{request.place.folder}artefacts/{request.name}"
         self.world.artefacts[key] = request.content
         artefact = Artefact(
@@ -158,7 +156,7 @@ class FakeRecords(_Fake):
     @activity.defn(name="record.verify")
     async def verify(self, request: VerifyArtefacts) -> ArtefactStates:
         """Compare artefacts with what stands."""
-        self.world.meet("record.verify")
+        await self.world.meet("record.verify")
         states = []
         for one in request.artefacts:
             content = self.world.artefacts.get(one.key)
@@ -174,7 +172,7 @@ class FakeLeases(_Fake):
     @activity.defn(name="lease.acquire")
     async def acquire(self, request: AcquireLease) -> LeaseHeld:
         """Take the environment."""
-        await self.world.meet_awaiting("lease.acquire")
+        await self.world.meet("lease.acquire")
         held = self.world.holder
         if held and held != request.deployment:
             raise Held(f"{request.environment} is held by {held}.", f"See: slipway status {held}")
@@ -186,7 +184,7 @@ class FakeLeases(_Fake):
     @activity.defn(name="lease.release")
     async def release(self, request: ReleaseLease) -> None:
         """Give it back."""
-        self.world.meet("lease.release")
+        await self.world.meet("lease.release")
         if self.world.holder == request.deployment:
             self.world.holder = ""
 
@@ -198,7 +196,7 @@ class FakeBackups(_Fake):
     async def take(self, request: TakeBackup) -> BackupTaken:
         """Take a backup."""
         activity.heartbeat("dumping")
-        self.world.meet("backup.take")
+        await self.world.meet("backup.take")
         self.world.backups += 1
         self.world.effects.append("backup")
         return BackupTaken(
@@ -219,7 +217,7 @@ class FakeBackups(_Fake):
     @activity.defn(name="backup.drop_side")
     async def drop_side(self, request: DropSide) -> Dropped:
         """Drop a side database."""
-        self.world.meet("backup.drop_side")
+        await self.world.meet("backup.drop_side")
         self.world.dropped.append(request.name)
         return Dropped(existed=True)
 
@@ -230,7 +228,7 @@ class FakeMigrations(_Fake):
     @activity.defn(name="migrations.review")
     async def review(self, request: ReviewMigrations) -> MigrationReview:
         """Return what the release brings and the ledger does not hold."""
-        self.world.meet("migrations.review")
+        await self.world.meet("migrations.review")
         pending = [
             PendingMigration(tag=one.tag, hash=one.sha256, when=number, sql="…", in_staging=True)
             for number, one in enumerate(request.release.pending)
@@ -238,20 +236,12 @@ class FakeMigrations(_Fake):
         ]
         return MigrationReview(applied=[], pending=pending)
 
-    @activity.defn(name="migrations.inspect")
-    async def inspect(self, request: InspectDatabase) -> DatabaseState:
-        """Return the state."""
-        self.world.meet("migrations.inspect")
-        return self._state()
-
     @activity.defn(name="migrations.apply")
     async def apply(self, request: ApplyMigrations) -> MigrationsApplied:
         """Apply what is pending, under the fence."""
         activity.heartbeat("applying")
         _write_database_fence(self.world, request.fence, request.op_id)
-        result = self.world.meet("migrations.apply")
-        if asyncio.iscoroutine(result):
-            await result
+        await self.world.meet("migrations.apply")
         for one in request.pending:
             if one.hash not in self.world.ledger:
                 self.world.ledger.append(one.hash)
@@ -264,7 +254,7 @@ class FakeMigrations(_Fake):
     @activity.defn(name="migrations.fence")
     async def fence(self, request: FenceDatabase) -> Fenced:
         """Refuse later attempts."""
-        self.world.meet("migrations.fence")
+        await self.world.meet("migrations.fence")
         _write_database_fence(self.world, request.fence, request.op_id, undo=True)
         return Fenced(ended_backends=0, closed_roles=0)
 
@@ -290,7 +280,7 @@ class FakeDatabaseRollback(_Fake):
     async def roll_back(self, request: RollBackDatabase) -> DatabaseRolledBack:
         """Restore, or prove that nothing changed."""
         activity.heartbeat("restoring")
-        self.world.meet("database.roll_back")
+        await self.world.meet("database.roll_back")
         _write_database_fence(self.world, request.fence, request.op_id, undo=True)
         changed = _sha(self.world.schema) != request.backup.schema_sha256
         if changed:
@@ -315,7 +305,7 @@ class FakeRollouts(_Fake):
     async def capture(self, request: Capture) -> Captured:
         """Return a Deployment as it is."""
         service = request.workload.service
-        self.world.meet(f"rollout.capture:{service}")
+        await self.world.meet(f"rollout.capture:{service}")
         one = self._of(service)
         return Captured(
             uid=f"uid-{service}",
@@ -346,16 +336,14 @@ class FakeRollouts(_Fake):
             one.writes.append(desired)
             kind = "apply" if request.image else "revert"
             self.world.effects.append(f"{kind} {service}")
-        result = self.world.meet(f"rollout.apply:{service}")
-        if asyncio.iscoroutine(result):
-            await result
+        await self.world.meet(f"rollout.apply:{service}")
         return Applied(changed=changed, generation=one.generation, template=one.template)
 
     @activity.defn(name="rollout.fence")
     async def fence(self, request: FenceService) -> Applied:
         """Write only the fence."""
         service = request.workload.service
-        self.world.meet(f"rollout.fence:{service}")
+        await self.world.meet(f"rollout.fence:{service}")
         one = self._of(service)
         if one.fence < request.fence:
             one.fence, one.op_id = request.fence, request.op_id
@@ -365,10 +353,7 @@ class FakeRollouts(_Fake):
     async def wait(self, request: AwaitRollout) -> RolledOut:
         """Return at once: pods in memory are quick."""
         service = request.workload.service
-        result = self.world.meet(f"rollout.wait:{service}")
-        if asyncio.iscoroutine(result):
-            await result
-            result = None
+        result = await self.world.meet(f"rollout.wait:{service}")
         verdict = result or _well(Signal.ROLLOUT, service)
         return RolledOut(
             verdict=verdict, pod_hash=_sha(request.image)[:8], replicas=2, image_ids=[request.image]
@@ -386,10 +371,7 @@ class FakeWatch(_Fake):
         """Return the planned verdict of this window, if any."""
         activity.heartbeat("watching")
         self.world.slices.append(request)
-        planned: list[Any] = [self.world.meet("watch.slice"), self.world.meet(request.window)]
-        for one in planned:
-            if asyncio.iscoroutine(one):
-                await one
+        planned = [await self.world.meet(one) for one in ("watch.slice", request.window)]
         verdicts = [one for one in planned if isinstance(one, Verdict)]
         worst = gravest(verdicts)
         if worst and worst.kind is not Kind.ROLLBACK and not request.last:
@@ -408,19 +390,19 @@ class FakeChecks(_Fake):
     async def service(self, request: CheckService) -> Checked:
         """Check one service."""
         name = request.service.name
-        planned = self.world.meet(f"check.service:{name}")
+        planned = await self.world.meet(f"check.service:{name}")
         return Checked(verdicts=[planned or _well(Signal.HEALTH, name)])
 
     @activity.defn(name="check.flows")
     async def flows(self, request: RunFlows) -> Checked:
         """Run smoke flows."""
-        planned = self.world.meet("check.flows")
+        planned = await self.world.meet("check.flows")
         return Checked(verdicts=[planned or _well(Signal.SMOKE)])
 
     @activity.defn(name="check.probes")
     async def probes(self, request: RunProbes) -> Checked:
         """Run corruption probes."""
-        planned = self.world.meet("check.probes")
+        planned = await self.world.meet("check.probes")
         return Checked(verdicts=[planned or _well(Signal.CORRUPTION)])
 
 
@@ -430,13 +412,13 @@ class FakeEnvironmentChecks(_Fake):
     @activity.defn(name="preflight.environment")
     async def environment(self, request: Preflight) -> EnvironmentReport:
         """Return findings."""
-        planned = self.world.meet("preflight.environment")
+        planned = await self.world.meet("preflight.environment")
         return planned or EnvironmentReport(findings=[], server_version="18.4")
 
     @activity.defn(name="preflight.staging")
     async def staging(self, request: Preflight) -> StagingReport:
         """Return whether staging is stable."""
-        planned = self.world.meet("preflight.staging")
+        planned = await self.world.meet("preflight.staging")
         return planned or StagingReport(stable=True, findings=[], because="stable for 24h")
 
 
@@ -446,7 +428,7 @@ class FakeGates(_Fake):
     @activity.defn(name="gates.evaluate")
     async def evaluate(self, request: Preflight) -> GateResults:
         """Return all gates."""
-        planned = self.world.meet("gates.evaluate")
+        planned = await self.world.meet("gates.evaluate")
         passed = [
             GateResult(gate=gate, passed=True, because="passed", sha256=["0" * 64])
             for gate in GATES.split()
@@ -460,8 +442,8 @@ class FakeAnnouncements(_Fake):
     @activity.defn(name="notice.send")
     async def send(self, request: SendNotice) -> Sent:
         """Keep a notice."""
-        await self.world.meet_awaiting("notice.send")
-        await self.world.meet_awaiting(f"notice.send:{request.notice.kind}")
+        await self.world.meet("notice.send")
+        await self.world.meet(f"notice.send:{request.notice.kind}")
         self.world.notices.append(request.notice)
         return Sent(status=200, receipt=request.notice.key)
 

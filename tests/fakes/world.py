@@ -54,20 +54,13 @@ class FakeWorld:
     dropped: list[str] = field(default_factory=list)
     slices: list[Any] = field(default_factory=list)
 
-    def meet(self, name: str) -> Any:
-        """Count a call, then do what the test planned for it."""
+    async def meet(self, name: str) -> Any:
+        """Count a call, then do what the test planned for it, and await it if it takes its time."""
         self.calls[name] += 1
         planned = self.trouble.get(name)
-        if planned:
-            return planned.pop(0)()
-        if name in self.always:
-            return self.always[name]()
-        return None
-
-    async def meet_awaiting(self, name: str) -> Any:
-        """`meet`, and await what the test planned when it takes its time."""
-        planned = self.meet(name)
-        return await planned if inspect.isawaitable(planned) else planned
+        act = planned.pop(0) if planned else self.always.get(name)
+        done = act() if act is not None else None
+        return await done if inspect.isawaitable(done) else done
 
     def now(self) -> datetime:
         """The activities' own clock."""

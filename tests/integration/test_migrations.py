@@ -22,7 +22,6 @@ from slipway.messages.migration import (
     ApplyMigrations,
     DatabaseState,
     FenceDatabase,
-    InspectDatabase,
     MigrationReview,
     MigrationsApplied,
     PendingMigration,
@@ -91,8 +90,7 @@ class Case:
         return await ActivityEnvironment().run(self.activities.fence, request)
 
     async def state(self) -> DatabaseState:
-        request = InspectDatabase(database=self.world.database, migrations=self.plan)
-        return await ActivityEnvironment().run(self.activities.inspect, request)
+        return await self.world.postgres.state(self.world.database, self.plan.ledger)
 
     async def review(self) -> MigrationReview:
         folder = self.world.folder

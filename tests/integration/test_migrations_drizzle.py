@@ -18,7 +18,6 @@ from slipway.errors import MigrationFailed
 from slipway.messages.migration import (
     ApplyMigrations,
     DatabaseState,
-    InspectDatabase,
     MigrationsApplied,
     ReviewMigrations,
 )
@@ -62,7 +61,8 @@ class Case:
             journal_sha256=hashlib.sha256(journal).hexdigest(),
             pending=[MigrationFile(tag=tag, sha256=digests[tag]) for tag in tags],
         )
-        self.activities = DatabaseMigrations(Postgres(Path(stack.pg_bin)), Folder(folder))
+        self.postgres = Postgres(Path(stack.pg_bin))
+        self.activities = DatabaseMigrations(self.postgres, Folder(folder))
 
     async def approved(self) -> ApplyMigrations:
         """Review, and return what approval of the pending migrations leads to."""
@@ -88,8 +88,7 @@ class Case:
         return await ActivityEnvironment().run(self.activities.apply, request)
 
     async def state(self) -> DatabaseState:
-        request = InspectDatabase(database=self.database, migrations=Migrations())
-        return await ActivityEnvironment().run(self.activities.inspect, request)
+        return await self.postgres.state(self.database, Migrations().ledger)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def resolve(choice: Choice, request: str) -> Resolve:
 
 
 def parked_controls() -> Controls:
-    controls = Controls(a_run(), lambda: None)
+    controls = Controls(a_run(), lambda: None, lambda text, by: None)
     wait = Wait(kind="operator", what="a decision", choices=[Choice.RETRY, Choice.ROLL_BACK])
     controls.wait_for_decision(wait, "verify")
     return controls

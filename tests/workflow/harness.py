@@ -7,20 +7,24 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.failures import DomainFailures
+from activities.heartbeat import Heartbeats
 from slipway import names
 from slipway.messages.controls import Acknowledge, Approve, Control, Reject, Reply, Resolve
 from slipway.messages.requests import DeploymentRequest, DeploymentResult, RollbackRequest
 from slipway.plan import Plan
 from slipway.release import Release
 from slipway.run import new_run
-from slipway.states import Choice, Phase
+from slipway.states import Choice
 from slipway.status import StatusDocument
 from tests.fakes.activities import activities_of
 from tests.fakes.world import FakeDeployment, FakeWorld
@@ -55,10 +59,10 @@ class Harness:
         self.answered = asyncio.Event()
 
     @asynccontextmanager
-    async def workers(self) -> AsyncIterator["Harness"]:
+    async def workers(self, *interceptors: Interceptor) -> AsyncIterator["Harness"]:
         """Run both workers."""
         common: dict[str, Any] = {
-            "interceptors": [DomainFailures()],
+            "interceptors": [Heartbeats(), DomainFailures(), *interceptors],
             "max_heartbeat_throttle_interval": timedelta(milliseconds=200),
             "default_heartbeat_throttle_interval": timedelta(milliseconds=200),
         }
@@ -124,7 +128,7 @@ class Harness:
 
     async def reaches_approval(self) -> StatusDocument:
         """Wait until the run asks for approval."""
-        return await self.reaches(lambda one: one.phase is Phase.APPROVAL and bool(one.digest))
+        return await self.reaches(lambda one: bool(one.digest))
 
     async def confirm(self) -> None:
         """Confirm every item that needs a person."""
@@ -212,3 +216,31 @@ class Harness:
 async def connect(address: str) -> Client:
     """Connect as tests do."""
     return await Client.connect(address, data_converter=pydantic_data_converter)
+
+
+async def reset_before(harness: Harness, activity_type: str) -> None:
+    """Reset the run, as an SRE may, to before its first activity of a type."""
+    history = await harness.handle.fetch_history()
+    completed, decided = 0, 0
+    for event in history.events:
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+            completed = event.event_id
+        attributes = event.activity_task_scheduled_event_attributes
+        if attributes.activity_type.name == activity_type:
+            decided = completed
+            break
+    assert decided, "the activity was scheduled"
+    handle = harness.handle
+    execution = WorkflowExecution(workflow_id=handle.id)
+    answer = await harness.client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=harness.client.namespace,
+            workflow_execution=execution,
+            reason="an SRE's hand",
+            workflow_task_finish_event_id=decided,
+            request_id=uuid.uuid4().hex,
+        )
+    )
+    harness.handle = harness.client.get_workflow_handle(
+        handle.id, run_id=answer.run_id, result_type=DeploymentResult
+    )

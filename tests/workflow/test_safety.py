@@ -6,17 +6,13 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from temporalio import activity
-from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowFailureError
 
 from slipway import names
 from slipway.errors import ForeignChange
 from slipway.messages.controls import Control, Reject
 from slipway.messages.record import Entry
-from slipway.messages.requests import DeploymentResult
 from slipway.plan import Plan
 from slipway.release import Release
 from slipway.states import AbortState, Choice, Outcome, Phase, ServiceState
@@ -24,41 +20,11 @@ from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.plans import image, small_plan, small_release
 from tests.fakes.world import fails, says
-from tests.workflow.harness import Harness
+from tests.workflow.harness import Harness, reset_before
+from tests.workflow.holds import Hold, images, nothing
 from workflows.aftercare import AftercareState
 
 FORWARD = ("apply ", "migrate ")
-
-
-class Hold:
-    """Keeps an activity in flight until the test lets it go."""
-
-    def __init__(self) -> None:
-        self.reached = asyncio.Event()
-        self.released = asyncio.Event()
-
-    async def _wait(self) -> None:
-        self.reached.set()
-        while not self.released.is_set():
-            activity.heartbeat("held by the test")
-            await asyncio.sleep(0.05)
-
-    def __call__(self) -> Awaitable[None]:
-        return self._wait()
-
-    async def met(self) -> None:
-        """Wait until the activity is in flight."""
-        await asyncio.wait_for(self.reached.wait(), 60)
-
-
-def nothing() -> None:
-    """A call that goes well."""
-
-
-def images(harness: Harness) -> list[str]:
-    """Return what runs now, as `old` or `new`."""
-    deployments = harness.world.deployments.values()
-    return ["old" if one.image.startswith("old/") else "new" for one in deployments]
 
 
 def parked(status: StatusDocument) -> bool:
@@ -360,7 +326,7 @@ async def test_a_reset_run_knows_what_the_record_knows(harness: Harness, then: s
         harness.world.trouble["watch:migration"] = [hold]
     ending.cancel()
     await asyncio.gather(ending, return_exceptions=True)
-    await _reset_before(harness, "watch.slice")
+    await reset_before(harness, "watch.slice")
     if then == "rollback":
         await hold.met()
         await asks(harness, "rollback")
@@ -403,31 +369,3 @@ def _eleven() -> tuple[Plan, Release]:
     smoke = [{**one, "service": names[0]} for one in plan["smoke"]]
     release = small_release(images={name: image(name) for name in names})
     return small_plan(services=services, smoke=smoke, timings={}), release
-
-
-async def _reset_before(harness: Harness, activity_type: str) -> None:
-    """Reset the run, as an SRE may, to before its first activity of a type."""
-    history = await harness.handle.fetch_history()
-    completed, decided = 0, 0
-    for event in history.events:
-        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-            completed = event.event_id
-        attributes = event.activity_task_scheduled_event_attributes
-        if attributes.activity_type.name == activity_type:
-            decided = completed
-            break
-    assert decided, "the activity was scheduled"
-    handle = harness.handle
-    execution = WorkflowExecution(workflow_id=handle.id)
-    answer = await harness.client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace=harness.client.namespace,
-            workflow_execution=execution,
-            reason="an SRE's hand",
-            workflow_task_finish_event_id=decided,
-            request_id=uuid.uuid4().hex,
-        )
-    )
-    harness.handle = harness.client.get_workflow_handle(
-        handle.id, run_id=answer.run_id, result_type=DeploymentResult
-    )

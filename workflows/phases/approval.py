@@ -20,7 +20,7 @@ async def approval(steps: Steps) -> None:
     run = steps.run
     run.digest = digest_to_approve(run)
     deadline = workflow.now() + about(steps.lengths.approval_deadline)
-    steps.notify("approval", "Approval wanted", _wanted(run), next_=_command(run))
+    steps.notices.send("approval", "Approval wanted", _wanted(run), next_=_command(run))
     while not (approved(run, workflow.now()) and not unconfirmed(run)):
         before = (len(run.approvals), len(run.confirmations))
         await steps.guard()  # may wait: answers that come meanwhile must not be slept over

@@ -8,8 +8,9 @@ with workflow.unsafe.imports_passed_through():
     from slipway.messages.record import Artefact, BackupTaken
     from slipway.states import Phase
 
+from workflows.calls import Call
 from workflows.options import LONG
-from workflows.steps import Call, Steps
+from workflows.steps import Steps
 
 
 async def back_up(steps: Steps) -> None:

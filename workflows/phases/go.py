@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.rollouts import Rollouts
     from slipway import names
     from slipway.approvals import approved
+    from slipway.base import utc_text
     from slipway.messages.record import Captured, FindRecords, RecordList
     from slipway.messages.rollout import Capture
     from slipway.run import Wait
@@ -15,12 +16,13 @@ with workflow.unsafe.imports_passed_through():
     from slipway.verdicts import Kind, Reason, Signal, Verdict
     from slipway.window import until_open
 
+from workflows.calls import Call, all_of
 from workflows.display import about
 from workflows.endings import StopRun
 from workflows.options import READ
 from workflows.phases.backup import take_backup
 from workflows.phases.preflight import prove_gates, prove_staging
-from workflows.steps import Call, Steps, all_of
+from workflows.steps import Steps
 
 _RETAKES = 2
 
@@ -28,6 +30,23 @@ _RETAKES = 2
 async def go(steps: Steps) -> None:
     """Wait for the window, then check again what can age, directly before the first change."""
     steps.enter(Phase.GO)
+    await _prove(steps)
+    proved = workflow.now()
+
+    async def again() -> None:
+        """A pause or a parked step may have come between: prove it all again."""
+        nonlocal proved
+        while (workflow.now() - proved).total_seconds() > steps.lengths.settle:
+            steps.event("Time has passed since everything was checked; checking it again.")
+            await _prove(steps)
+            proved = workflow.now()
+            await steps.guard()
+
+    steps.before_first_change = again
+    await _supersede(steps)
+
+
+async def _prove(steps: Steps) -> None:
     while True:
         await _wait_for_window(steps)
         await prove_gates(steps)
@@ -38,7 +57,6 @@ async def go(steps: Steps) -> None:
             break
         steps.event("The deployment window closed meanwhile; waiting for the next one.")
     _still_approved(steps)
-    await _supersede(steps)
 
 
 async def _wait_for_window(steps: Steps) -> None:
@@ -49,7 +67,7 @@ async def _wait_for_window(steps: Steps) -> None:
         steps.run.waiting_for = [
             Wait(
                 kind="window",
-                who=["the calendar"],
+                who=[steps.run.requester],
                 what="the deployment window to open",
                 until=workflow.now() + about(seconds),
                 default="the run goes on",
@@ -57,6 +75,13 @@ async def _wait_for_window(steps: Steps) -> None:
             )
         ]
         steps.say("window", "Waiting for the deployment window.", seconds=seconds)
+        opens = utc_text(workflow.now() + about(seconds))
+        steps.notices.send(
+            "waiting",
+            "Waiting for the deployment window",
+            f"{steps.run.release.version} goes on by itself at {opens}.",
+            next_=f"slipway abort {steps.run.id} --reason WHY",
+        )
         await steps.until(
             lambda: steps.controls.interrupts or steps.controls.pause is not None,
             seconds,

@@ -18,13 +18,13 @@ async def hand_over(steps: Steps) -> None:
     steps.enter(Phase.HAND_OVER)
     run = steps.run
     steps.say("hand-over", "Announcing the release and starting aftercare.")
-    steps.notify(
+    steps.notices.send(
         "deployed",
         f"{run.release.version} is deployed to {run.plan.environment}",
         f"All {len(run.services)} services are deployed, verified and watched.",
         next_=f"slipway report {run.id}",
     )
-    await steps.notices_sent()
+    await steps.notices.sent()
     await _keep_receipts(steps)
     if _taken_back(steps):
         return
@@ -36,12 +36,12 @@ async def hand_over(steps: Steps) -> None:
 
 
 async def _keep_receipts(steps: Steps) -> None:
-    delivered = [one for one in steps.receipts if 200 <= one["status"] < 300]
+    delivered = [one for one in steps.notices.receipts if 200 <= one["status"] < 300]
     if not any(one["kind"] == "deployed" for one in delivered):
         steps.event("The team could not be told; tell them by hand.")
         return
     try:
-        kept = await steps.attach("notices.json", steps.receipts)
+        kept = await steps.records.attach("notices.json", steps.notices.receipts)
     except ActivityError as error:
         steps.event(f"Receipts were not kept: {sentence_of(error)}")
         return

@@ -6,10 +6,12 @@ with workflow.unsafe.imports_passed_through():
     from activities.migrations import DatabaseMigrations
     from slipway.messages.migration import ApplyMigrations, MigrationsApplied
     from slipway.messages.record import RestoreDatabase
+    from slipway.run import Run
     from slipway.states import MigrationState, Phase
 
+from workflows.calls import Call
 from workflows.options import MIGRATE
-from workflows.steps import Call, Steps
+from workflows.steps import Steps
 from workflows.watching import watch
 
 
@@ -17,7 +19,7 @@ async def migrate(steps: Steps) -> None:
     """Apply the pending migrations, if any."""
     steps.enter(Phase.MIGRATE)
     run = steps.run
-    if not run.migrations or run.backup is None or run.preflight is None:
+    if not run.migrations:
         steps.event("No migration is pending.")
         return
     for one in run.migrations:
@@ -31,13 +33,19 @@ async def migrate(steps: Steps) -> None:
             MIGRATE.lasting(run.plan.migrations.deadline),
             f"apply {len(run.migrations)} migration(s)",
         ),
-        undo=RestoreDatabase(backup=run.backup),
+        undo=lambda: _undo(run),
     )
     for one in run.migrations:
         one.state = MigrationState.APPLIED
     await steps.note("done", "migrate", {"applied_at": applied.applied_at.isoformat()})
     steps.event(f"Applied {len(run.migrations)} migration(s) in {applied.seconds:.1f} s.")
     await watch(steps, "watch:migration", run.plan.scale(run.plan.migrations.watch))
+
+
+def _undo(run: Run) -> RestoreDatabase:
+    if run.backup is None:
+        raise RuntimeError("migrating needs a backup")
+    return RestoreDatabase(backup=run.backup)
 
 
 def _request(steps: Steps) -> ApplyMigrations:

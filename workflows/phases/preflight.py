@@ -21,9 +21,10 @@ with workflow.unsafe.imports_passed_through():
     from slipway.states import Outcome, Phase
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
+from workflows.calls import Call
 from workflows.endings import StopRun
 from workflows.options import READ
-from workflows.steps import Call, Steps
+from workflows.steps import Steps
 
 SLOW_READ = READ.lasting(240)
 
@@ -32,7 +33,9 @@ async def preflight(steps: Steps) -> None:
     """Prove everything that can be proved before anything is changed."""
     steps.enter(Phase.PREFLIGHT)
     run = steps.run
-    steps.notify("started", f"{run.release.version} to {run.plan.environment}", _rollback(steps))
+    steps.notices.send(
+        "started", f"{run.release.version} to {run.plan.environment}", _rollback(steps)
+    )
     gates = await prove_gates(steps)
     staging = await prove_staging(steps)
     environment = await _environment(steps)

@@ -1,6 +1,7 @@
 """Rollback: stop, put back services newest first, then the data, verify from outside, write down
 what happened. Nothing in here looks for aborts: putting back is not interrupted."""
 
+import asyncio
 from typing import Any
 
 from temporalio import workflow
@@ -15,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.messages.migration import DatabaseRolledBack, RollBackDatabase
     from slipway.messages.record import RestoreDatabase, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
-    from slipway.messages.watch import Checked, RunFlows
+    from slipway.messages.watch import Checked, RunFlows, RunProbes
     from slipway.run import UndoStep
     from slipway.states import (
         AbortState,
@@ -28,12 +29,15 @@ with workflow.unsafe.imports_passed_through():
     )
     from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
 
+from workflows.asking import ask
+from workflows.calls import Call, all_of
 from workflows.endings import failed, sentence_of
 from workflows.options import BEST_EFFORT, UNDO
 from workflows.phases.roll_out import SLOW, check_request
-from workflows.steps import Call, Steps
+from workflows.steps import Steps
 
-_DATABASE_REASONS = {Reason.MIGRATION_FAILED, Reason.DATA_CORRUPTION}
+_PATIENCE = 30.0
+"""Seconds until the next service is put back although the one before could not be written yet."""
 
 
 async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = False) -> None:
@@ -43,7 +47,7 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
     run.verdict, run.waiting_for = verdict, []
     steps.controls.abort = steps.controls.rollback = steps.controls.pause = None  # overtaken
     steps.event(f"Rolling back: {verdict.because}")
-    steps.notify("rolled_back", f"Rolling back {run.release.version}", verdict.because)
+    steps.notices.send("rolled_back", f"Rolling back {run.release.version}", verdict.because)
     while True:
         known = -1
         while known != len(run.undo):  # after a reset the record may show more while undoing
@@ -65,9 +69,7 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
 async def _undo_all(steps: Steps, verdict: Verdict, without_database: bool) -> None:
     """Services first, newest first; then the data."""
     pending = [one for one in reversed(steps.run.undo) if one.state is not UndoState.DONE]
-    for step in pending:
-        if isinstance(step.undo, RestoreService):
-            await _restore_service(steps, step, step.undo)
+    await _restore_services(steps, pending)
     for step in pending:
         if not isinstance(step.undo, RestoreDatabase):
             continue
@@ -78,7 +80,22 @@ async def _undo_all(steps: Steps, verdict: Verdict, without_database: bool) -> N
             await _restore_database(steps, step, step.undo)
 
 
-async def _restore_service(steps: Steps, step: UndoStep, undo: RestoreService) -> None:
+async def _restore_services(steps: Steps, pending: list[UndoStep]) -> None:
+    """Write them newest first, each when the one before was written; wait for all side by side.
+    One that cannot be written holds up the others for a moment only."""
+    parts = []
+    for step in pending:
+        if isinstance(step.undo, RestoreService):
+            written = asyncio.Event()
+            part = _restore_service(steps, step, step.undo, written)
+            parts.append(asyncio.create_task(part))
+            await steps.until(written.is_set, _PATIENCE, f"{step.step} is written")
+    await asyncio.gather(*parts)
+
+
+async def _restore_service(
+    steps: Steps, step: UndoStep, undo: RestoreService, written: asyncio.Event
+) -> None:
     run, name = steps.run, undo.service
     service, state = run.plan.service(name), run.service(name)
     steps.say(f"undo:{name}", f"Putting {name} back to {undo.captured.image}.")
@@ -93,6 +110,7 @@ async def _restore_service(steps: Steps, step: UndoStep, undo: RestoreService) -
     )
     try:
         applied: Applied = await steps.call(Call(Rollouts.apply, apply, UNDO, f"put back {name}"))
+        written.set()
         wait = AwaitRollout(
             workload=workload,
             template=applied.template,
@@ -104,6 +122,7 @@ async def _restore_service(steps: Steps, step: UndoStep, undo: RestoreService) -
             Call(Rollouts.wait, wait, UNDO.lasting(wait.deadline), f"await {name} put back")
         )
     except ActivityError as error:
+        written.set()
         await _not_undone(steps, step, sentence_of(error))
         state.state = ServiceState.REVERT_FAILED
         return
@@ -181,15 +200,21 @@ async def _trouble(steps: Steps) -> Verdict | None:
 
 
 async def _check_everything(steps: Steps) -> list[Verdict]:
-    run, verdicts = steps.run, []
+    run, plan = steps.run, steps.run.plan
     touched = [one.undo.service for one in run.undo if isinstance(one.undo, RestoreService)]
-    for name in touched:
-        request = check_request(steps, run.plan.service(name))
-        checked: Checked = await steps.call(Call(Checks.service, request, SLOW, f"check {name}"))
-        verdicts += checked.verdicts
-    flows = RunFlows(flows=run.plan.smoke, services=run.plan.services, every=steps.lengths.probe)
+    checks: list[Checked] = await all_of(
+        steps.call(
+            Call(Checks.service, check_request(steps, plan.service(name)), SLOW, f"check {name}")
+        )
+        for name in touched
+    )
+    flows = RunFlows(flows=plan.smoke, services=plan.services, every=steps.lengths.probe)
     smoke: Checked = await steps.call(Call(Checks.flows, flows, SLOW, "smoke flows"))
-    return verdicts + smoke.verdicts
+    seen = [*checks, smoke]
+    if run.database is not None and plan.corruption:  # else the data is left for a person
+        probes = RunProbes(probes=plan.corruption, probe_url=plan.database.probe_url)
+        seen.append(await steps.call(Call(Checks.probes, probes, SLOW, "corruption probes")))
+    return [verdict for one in seen for verdict in one.verdicts]
 
 
 async def _again(steps: Steps, trouble: Verdict) -> bool:
@@ -201,7 +226,7 @@ async def _again(steps: Steps, trouble: Verdict) -> bool:
 
 async def _ask(steps: Steps, step: str, verdict: Verdict, choices: tuple[Choice, ...]) -> Choice:
     while True:
-        choice = await steps.ask(step, verdict, choices, Choice.STOP)
+        choice = await ask(steps, step, verdict, choices, Choice.STOP)
         if choice is not None:
             return choice
         steps.controls.abort = steps.controls.rollback = None  # asked already: it is under way
@@ -223,7 +248,7 @@ async def _write(steps: Steps, step: UndoStep) -> None:
     """The record follows as well as it can: a dead store must not hold up a rollback."""
     data = {"state": step.state.value}
     try:
-        await steps.record(
+        await steps.records.write(
             "undone", step.step, because=step.because[:1000], data=data, options=BEST_EFFORT
         )
     except ActivityError as error:
@@ -239,7 +264,7 @@ async def _write_down(steps: Steps) -> None:
     ]
     for name, content, media_type in documents:
         try:
-            kept = await steps.attach(name, content, media_type)
+            kept = await steps.records.attach(name, content, media_type)
         except ActivityError as error:
             steps.event(f"{name} was not kept: {sentence_of(error)}")
             continue

@@ -13,10 +13,12 @@ with workflow.unsafe.imports_passed_through():
     from slipway.states import Choice, Phase, ServiceState
     from slipway.verdicts import Kind, gravest
 
+from workflows.asking import park
+from workflows.calls import Call
 from workflows.endings import RollBackRun
 from workflows.options import READ, WATCHING, WRITE
 from workflows.phases.go import capture
-from workflows.steps import Call, Steps
+from workflows.steps import Steps
 from workflows.watching import watch
 
 
@@ -56,7 +58,7 @@ async def verify_service(steps: Steps, service: Service) -> None:
         steps.run.service(service.name).verdict = worst.because
         if worst.kind is Kind.ROLLBACK:
             raise RollBackRun(worst)
-        await steps.park(f"verify:{service.name}", worst, (Choice.RETRY,))
+        await park(steps, f"verify:{service.name}", worst, (Choice.RETRY,))
 
 
 def check_request(steps: Steps, service: Service) -> CheckService:
@@ -93,7 +95,7 @@ async def _apply(steps: Steps, service: Service, captured: Captured) -> Applied:
         captured=captured,
     )
     applied: Applied = await steps.forward(
-        f"rollout:{service.name}", f"Deploying {service.name}.", make, undo=undo
+        f"rollout:{service.name}", f"Deploying {service.name}.", make, undo=lambda: undo
     )
     state.template = applied.template
     return applied

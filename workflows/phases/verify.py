@@ -9,9 +9,11 @@ with workflow.unsafe.imports_passed_through():
     from slipway.states import Choice, Phase
     from slipway.verdicts import Kind, gravest
 
+from workflows.asking import park
+from workflows.calls import Call, all_of
 from workflows.endings import RollBackRun
 from workflows.phases.roll_out import SLOW, verify_service
-from workflows.steps import Call, Steps, all_of
+from workflows.steps import Steps
 from workflows.watching import watch
 
 
@@ -52,7 +54,7 @@ async def smoke(steps: Steps) -> Checked:
         steps.run.verdict = worst
         if worst.kind is Kind.ROLLBACK:
             raise RollBackRun(worst)
-        await steps.park("smoke", worst, (Choice.RETRY,))
+        await park(steps, "smoke", worst, (Choice.RETRY,))
 
 
 def _services(run: Run) -> dict[str, dict[str, object]]:
