@@ -32,7 +32,8 @@ _WORDS: dict[str, bool | None] = {
 _OLD_BOOLEAN = re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE)
 _OLD_NUMBER = re.compile(
     r"^[-+]?([0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"  # sexagesimal
-    r"|0[0-9_]+|0[xob][0-9a-fA-F_]+|[0-9]*_[0-9_]+"  # octal, hexadecimal, binary, underscores
+    # octal, hexadecimal, binary, underscores; a digest that begins with 0b is none of them
+    r"|0[0-9_]+|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+|[0-9]*_[0-9_]+"
     r"|[0-9]+\.|\.[0-9]+|\.(inf|Inf|INF|nan|NaN|NAN))$"
 )
 _LONGEST_NUMBER = 40

@@ -181,3 +181,10 @@ def test_a_parsed_plan_survives_the_journey_as_json() -> None:
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
     assert type(release).model_validate_json(release.model_dump_json()) == release
     assert all(digest_of(image) for image in release.images.values())
+
+
+@pytest.mark.parametrize("digest", ["0b25" + "f8bb" * 15, "0d" * 32, "0b" + "0f" * 31])
+def test_a_digest_is_a_text_whatever_it_begins_with(tmp_path: Path, digest: str) -> None:
+    line = next(one for one in RELEASE.read_text().splitlines() if "journal_sha256" in one)
+    changed = edited(tmp_path, line, f"  journal_sha256: {digest}", RELEASE)
+    assert load_release(changed).migrations.journal_sha256 == digest
