@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from slipway.messages.record import ArtefactState
+from slipway.page import Mark
 from slipway.states import ItemState
 from slipway.status import ChecklistLine, StatusDocument
 
-_MARKS = {ItemState.DONE: "x", ItemState.OPEN: " ", ItemState.MISSING: "!"}
+_MARKS: dict[ItemState, Mark] = {
+    ItemState.DONE: "x",
+    ItemState.OPEN: " ",
+    ItemState.MISSING: "!",
+}
 
 
 def verified(
@@ -29,7 +34,7 @@ def aged(line: ChecklistLine, now: datetime) -> ChecklistLine:
     return line.model_copy(update={"age": max(0.0, (now - line.at).total_seconds())})
 
 
-def mark_of(line: ChecklistLine) -> str:
+def mark_of(line: ChecklistLine) -> Mark:
     """Return what stands in the box: `x` done, `!` missing, blank open."""
     return _MARKS[line.state]
 

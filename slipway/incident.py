@@ -3,39 +3,45 @@
 from datetime import datetime
 from typing import Any
 
-from slipway.base import say_length, utc_text
-from slipway.markdown import bullets, cell, short, table
-from slipway.messages.record import RestoreService
+from slipway import sections
+from slipway.account import RollbackAccount, account_of, people_of, say_moments, say_spent
+from slipway.base import utc_text
+from slipway.course import Moments
+from slipway.markdown import page_markdown
+from slipway.page import Block, Bullets, Code, Page, Paragraph, Section, Table
 from slipway.run import Run
-from slipway.states import ItemState, Outcome, Phase, UndoState
+from slipway.standing import production_now
+from slipway.states import ItemState
+from slipway.status import StatusDocument, status_of
 
 _UPDATE_PROCEDURE = "Update the deployment procedure so that this is found earlier or cannot happen"
+_TODO = "TODO"
+"""What stands where people must write; a reader can search for it."""
 
 
 def incident_record(run: Run) -> dict[str, Any]:
     """Return the incident as data that fits into JSON: what went wrong, what was undone, by whom.
 
-    Times are UTC texts, lengths are seconds.
+    Times are UTC texts, lengths are seconds; null where nothing is known.
     """
-    began, ended = _trigger_at(run), _ended_at(run)
+    status = status_of(run)
+    account = account_of(status)
     return {
         "deployment": run.id,
         "environment": run.plan.environment,
         "release": run.release.version,
         "outcome": run.outcome.value,
+        "production": production_now(status),
         "started_at": utc_text(run.started_at),
-        "rollback_began_at": utc_text(began),
-        "ended_at": utc_text(ended),
-        "seconds_to_undo": (ended - began).total_seconds(),
+        **_times(status, account),
         "trigger": _trigger(run),
         "services": _services(run),
         "migrations": [one.model_dump(mode="json") for one in run.migrations],
         "database": run.database.model_dump(mode="json") if run.database else None,
         "lost_rows": run.database.lost_rows if run.database else 0,
-        "undo": [
-            {"step": one.step, "state": one.state.value, "because": one.because} for one in run.undo
-        ],
-        "people": _people(run),
+        "undo": [one.model_dump(mode="json") for one in status.undo],
+        "verified": account.verified if account else "Not verified.",
+        "people": _people(run, status),
         "evidence": _evidence(run),
         "timeline": [one.model_dump(mode="json") for one in run.timeline],
         "not_checked": list(run.unchecked),
@@ -47,44 +53,68 @@ def incident_record(run: Run) -> dict[str, Any]:
 
 def post_mortem(run: Run) -> str:
     """Return the post-mortem's draft in Markdown; what people must fill in is marked `TODO`."""
-    sections: list[tuple[str, list[str]]] = [
-        ("Summary", _summary(run)),
-        ("Impact", _impact(run)),
-        ("Timeline (UTC)", _timeline(run)),
-        ("Trigger", _trigger_lines(run)),
-        ("Evidence", bullets(f"{one['key']} (SHA-256 {one['sha256']})" for one in _evidence(run))),
-        ("What was undone", _undone(run)),
-        ("Lost writes", _lost(run)),
-        ("People", _people_lines(run)),
-        ("What went well", ["- TODO: what was noticed quickly, what protected the users?"]),
-        ("What went badly", ["- TODO: what came late, what was missing, what surprised?"]),
-        ("Where we were lucky", ["- TODO: what could have made this worse and did not?"]),
-        ("Actions", _action_lines(run)),
-        ("Not checked by this version of slipway", bullets(run.unchecked)),
+    status = status_of(run)
+    page = Page(
+        title=f"Post-mortem (draft), {run.release.version} in {run.plan.environment}",
+        badge=run.outcome.value.replace("_", " "),
+        tone="warn",
+        lead=production_now(status),
+        marks=(f"For people to fill in: every line with {_TODO}.", *_staged(run)),
+        sections=tuple(_sections(run, status)),
+    )
+    return page_markdown(page)
+
+
+def _sections(run: Run, status: StatusDocument) -> list[Section]:
+    account = account_of(status)
+    evidence = [(Code(one["key"]), " ", Code(one["sha256"])) for one in _evidence(run)]
+    todo = (
+        ("What went well", "what was noticed quickly, what protected the users?"),
+        ("What went badly", "what came late, what was missing, what surprised?"),
+        ("Where we were lucky", "what could have made this worse and did not?"),
+    )
+    return [
+        Section("Summary", (Bullets(tuple(_summary(run))),)),
+        Section("Impact", (Bullets(tuple(_impact(run, status, account))),)),
+        Section("Trigger", (Bullets(tuple(_trigger_lines(run))),)),
+        Section("Detection, decision, restoration", (_spent(account),)),
+        *([sections.rollback(status, account)] if account else []),
+        Section("Evidence", (Bullets(tuple(evidence)),)),
+        Section("People", (sections.people(status), *_contacts(run))),
+        *(Section(title, (Bullets((f"{_TODO}: {ask}",)),)) for title, ask in todo),
+        Section("Actions", (_action_table(run),)),
+        Section("Not checked by this version of slipway", (Bullets(tuple(run.unchecked)),)),
+        Section("Timeline (UTC)", (sections.timeline(status),)),
     ]
-    lines = [f"# Post-mortem (draft): {cell(run.release.version)} in {run.plan.environment}", ""]
-    if run.release.marks or run.plan.time_scale != 1:
-        lines += [f"*{_staged(run)}*", ""]
-    for title, body in sections:
-        lines += [f"## {title}", "", *body, ""]
-    return "\n".join(lines)
 
 
-def _staged(run: Run) -> str:
+def _staged(run: Run) -> tuple[str, ...]:
     marks = [f"Evidence: {mark}." for mark in run.release.marks]
     if run.plan.time_scale != 1:
         marks.append(f"All lengths were divided by {run.plan.time_scale:g}.")
-    return " ".join(marks)
+    return (" ".join(marks),) if marks else ()
 
 
-def _trigger_at(run: Run) -> datetime:
-    """When the rollback began: its first line of the timeline."""
-    first = next((one.at for one in run.timeline if one.phase is Phase.ROLL_BACK), None)
-    return first or _ended_at(run)
+def _times(status: StatusDocument, account: RollbackAccount | None) -> dict[str, Any]:
+    last = status.timeline[-1].at if status.timeline else status.started_at
+    moments = account.moments if account else Moments(decided_at=last, ended_at=last)
+    return {
+        "culprit_began_at": _text(moments.culprit_at),
+        "noticed_at": _text(moments.noticed_at),
+        "rollback_began_at": utc_text(moments.decided_at),
+        "restored_at": _text(moments.restored_at),
+        "ended_at": utc_text(moments.ended_at),
+        "seconds_to_detect": moments.to_detect,
+        "seconds_to_decide": moments.to_decide,
+        "seconds_to_restore": moments.to_restore,
+        "seconds_to_undo": account.seconds if account else 0.0,
+        "seconds_affected": moments.affected if moments.culprit_at else None,
+        "seconds_without_writes": status.write_outage,
+    }
 
 
-def _ended_at(run: Run) -> datetime:
-    return run.timeline[-1].at if run.timeline else run.started_at
+def _text(at: datetime | None) -> str | None:
+    return utc_text(at) if at else None
 
 
 def _trigger(run: Run) -> dict[str, Any]:
@@ -94,34 +124,31 @@ def _trigger(run: Run) -> dict[str, Any]:
 
 
 def _services(run: Run) -> list[dict[str, str]]:
+    touched = {one.step.removeprefix("rollout:") for one in run.undo}
     return [
         {
             "name": one.name,
             "state": one.state.value,
             "image_before": one.image_before,
-            "image_tried": one.image_after if one.name in _touched(run) else "",
+            "image_tried": one.image_after if one.name in touched else "",
             "verdict": one.verdict,
         }
         for one in run.services
     ]
 
 
-def _touched(run: Run) -> list[str]:
-    return [one.undo.service for one in run.undo if isinstance(one.undo, RestoreService)]
-
-
-def _people(run: Run) -> dict[str, Any]:
-    contacts = run.plan.contacts
+def _people(run: Run, status: StatusDocument) -> dict[str, Any]:
     return {
         "requester": run.requester,
         "approvals": [one.model_dump(mode="json") for one in run.approvals],
         "confirmations": [one.model_dump(mode="json") for one in run.confirmations],
-        "contacts": contacts.model_dump(mode="json"),
+        "parts": [one.model_dump(mode="json") for one in people_of(status)],
+        "contacts": run.plan.contacts.model_dump(mode="json"),
         "claims": "Names and roles are claims; they are not proved by signatures.",
     }
 
 
-def _evidence(run: Run) -> list[dict[str, Any]]:
+def _evidence(run: Run) -> list[dict[str, str]]:
     kept = [one for line in run.checklist for one in line.artefacts]
     return [{"name": one.name, "key": one.key, "sha256": one.sha256} for one in kept]
 
@@ -136,9 +163,9 @@ def _actions(run: Run) -> list[dict[str, str]]:
         if run.database.lost_rows:
             inspect += f" and bring back {run.database.lost_rows} lost rows where they matter"
         actions.append({"action": inspect, "owner": contacts.database_admin.name})
-    for step in run.undo:
-        if step.state is not UndoState.DONE:
-            todo = f"Put back {step.step} by hand or with: slipway rollback {run.id}"
+    for step in status_of(run).undo:
+        if not step.is_back:
+            todo = f"Put back {step.step} with: slipway rollback {run.id}; or {step.by_hand}"
             actions.append({"action": todo, "owner": contacts.on_call.name})
     return actions
 
@@ -147,38 +174,27 @@ def _because(run: Run) -> str:
     return run.verdict.because if run.verdict else "not recorded"
 
 
-def _summary(run: Run) -> list[str]:
-    ended = {
-        Outcome.ROLLED_BACK: "was rolled back completely",
-        Outcome.ROLLBACK_INCOMPLETE: "could NOT be rolled back completely",
-    }.get(run.outcome, f"ended as {run.outcome.value}")
-    spent = (_ended_at(run) - _trigger_at(run)).total_seconds()
+def _summary(run: Run) -> list[str | tuple[str | Code, ...]]:
     return [
-        f"{cell(run.release.version)} ({cell(run.release.summary)}) {ended} in "
-        f"{run.plan.environment}, {say_length(max(spent, 0.0))} after the decision. "
-        f"Deployment: `{run.id}`. Cause as measured: {cell(_because(run))}",
-        "",
-        "TODO: one sentence for people outside the team.",
+        ("Deployment: ", Code(run.id)),
+        f"Release: {run.release.version}, {run.release.summary}",
+        f"Cause as measured: {_because(run)}",
+        f"{_TODO}: one sentence for people outside the team.",
     ]
 
 
-def _impact(run: Run) -> list[str]:
-    touched, total = _touched(run), len(run.services)
-    lines = [f"- {len(touched)} of {total} services had been touched: {', '.join(touched) or '-'}"]
+def _impact(run: Run, status: StatusDocument, account: RollbackAccount | None) -> list[str]:
+    touched = [one.name for one in run.services if any(one.name in u.step for u in run.undo)]
+    lines = [f"{len(touched)} of {len(run.services)} services had been touched"]
+    if touched:
+        lines[0] += f": {', '.join(touched)}"
     if run.migrations:
         tags = ", ".join(f"{one.tag} ({one.state.value})" for one in run.migrations)
-        lines.append(f"- Migrations: {cell(tags)}")
-    if run.database is not None and run.database.changed:
-        lines.append(
-            f"- Writes were refused for {run.database.outage:.1f} s while the database was put "
-            f"back; {run.database.lost_rows} rows written after the backup were lost."
-        )
-    return [*lines, "- TODO: who noticed, how many users, for how long?"]
-
-
-def _timeline(run: Run) -> list[str]:
-    rows = [(utc_text(one.at), one.phase.value, one.text, one.by or "-") for one in run.timeline]
-    return table(("When", "Phase", "What", "By"), rows)
+        lines.append(f"Migrations: {tags}")
+    if account is not None:
+        lines += say_moments(status, account)[1:]
+        lines.append(f"Rows lost: {account.lost_rows}")
+    return [*lines, f"{_TODO}: who noticed, how many users, for how long?"]
 
 
 def _trigger_lines(run: Run) -> list[str]:
@@ -186,40 +202,38 @@ def _trigger_lines(run: Run) -> list[str]:
     if verdict is None:
         return ["No verdict was recorded."]
     return [
-        f"- Verdict: {verdict.kind.value}, {verdict.reason.value} ({verdict.signal.value})",
-        f"- Service: {verdict.service or 'none in particular'}",
-        f"- Sentence: {cell(verdict.because)}",
-        *[f"- {cell(name)}: {value:g}" for name, value in sorted(verdict.numbers.items())],
+        f"Verdict: {verdict.kind.value}, {verdict.reason.value} ({verdict.signal.value})",
+        f"Service: {verdict.service or 'none in particular'}",
+        f"Sentence: {verdict.because}",
+        *[f"{name}: {value:g}" for name, value in sorted(verdict.numbers.items())],
     ]
 
 
-def _undone(run: Run) -> list[str]:
-    rows = [(one.step, one.state.value, one.because or "-") for one in reversed(run.undo)]
-    return table(("Step", "State", "What was found"), rows)
+def _spent(account: RollbackAccount | None) -> Block:
+    if account is None:
+        return Paragraph("No rollback began.")
+    moments = account.moments
+    rows = (
+        ("To detect", "what was at fault began", "it was judged", moments.to_detect),
+        ("To decide", "it was judged", "the rollback began", moments.to_decide),
+        ("To restore", "the rollback began", "the last step was put back", moments.to_restore),
+        ("To verify", "the last step was put back", "the rollback ended", _to_verify(account)),
+        ("Without writes", "the database was closed", "it was open", account.write_outage),
+    )
+    return Table(
+        ("Time", "From when", "Until", "Took"),
+        tuple((*words, "-" if spent is None else say_spent(spent)) for *words, spent in rows),
+    )
 
 
-def _lost(run: Run) -> list[str]:
-    if run.database is None:
-        return ["The database was not touched by the rollback."]
-    if not run.database.changed:
-        return [f"None: {cell(run.database.because)}"]
-    rows = [(one.table, one.rows) for one in run.database.lost if one.rows]
-    kept = f"The database that was swapped out is kept as `{run.database.kept_as or 'unknown'}`."
-    if not rows:
-        return ["No row written after the backup is missing.", "", kept]
-    return [*table(("Table", "Rows lost"), rows), "", kept]
+def _to_verify(account: RollbackAccount) -> float | None:
+    restored = account.moments.restored_at
+    return (account.moments.ended_at - restored).total_seconds() if restored else None
 
 
-def _people_lines(run: Run) -> list[str]:
-    lines = [f"Asked for the release: {run.requester}"]
-    lines += [
-        f"{'Approved' if one.decision == 'approve' else 'Rejected'}: {one.person} ({one.role}), "
-        f"digest {short(one.digest)}, {utc_text(one.at)}: {one.reason}"
-        for one in run.approvals
-    ]
-    lines += [f"Confirmed {one.item}: {one.person}: {one.note}" for one in run.confirmations]
+def _contacts(run: Run) -> tuple[Block, ...]:
     contacts = run.plan.contacts
-    lines += [
+    lines = [
         f"{title}: {one.name}, {one.reach}"
         for title, one in (
             ("On call", contacts.on_call),
@@ -231,9 +245,9 @@ def _people_lines(run: Run) -> list[str]:
     open_items = [line.title for line in run.checklist if line.state is ItemState.OPEN]
     if open_items:
         lines.append(f"Checklist lines still open: {', '.join(open_items)}")
-    return bullets(lines)
+    return (Bullets(tuple(lines)),)
 
 
-def _action_lines(run: Run) -> list[str]:
-    rows = [(one["action"], one["owner"], "TODO") for one in _actions(run)]
-    return table(("Action", "Owner", "Until"), rows)
+def _action_table(run: Run) -> Table:
+    rows = [(one["action"], one["owner"], f"{_TODO}: date") for one in _actions(run)]
+    return Table(("Action", "Owner", "Until"), tuple(rows))

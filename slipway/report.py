@@ -1,176 +1,175 @@
-"""The report of a deployment, as data and as Markdown: what was done, proved, kept and lost."""
+"""The report of a deployment, as data and as a page: what was done, proved, kept and lost."""
 
 from datetime import datetime
 from typing import Any
 
-from slipway.base import say_length, utc_text
-from slipway.checklist import mark_of, tally
-from slipway.markdown import bullets, cell, say_age, say_size, short, table
-from slipway.status import ChecklistLine, StatusDocument
+from slipway import sections
+from slipway.account import RollbackAccount, account_of, people_of
+from slipway.base import Message, say_length, utc_text
+from slipway.checklist import tally
+from slipway.html_page import page_html
+from slipway.markdown import page_markdown
+from slipway.messages.aftercare import AftercareState
+from slipway.messages.record import ArtefactState
+from slipway.page import Bullets, Code, Page, Paragraph, Section, Text, Tone
+from slipway.standing import production_now
+from slipway.states import Outcome
+from slipway.status import StatusDocument
+
+_TONES: dict[Outcome, Tone] = {
+    Outcome.DEPLOYED: "good",
+    Outcome.ROLLED_BACK: "warn",
+    Outcome.ROLLBACK_INCOMPLETE: "bad",
+}
+_MOST_KEYS = 6
+"""Changed values of a plan that are named one by one."""
 
 
-def report_data(
-    status: StatusDocument, verified_at: datetime | None, *, because: str = ""
-) -> dict[str, Any]:
-    """Return the report as data that fits into JSON.
+class Findings(Message):
+    """Everything a report is made from."""
 
-    `verified_at` is when the artefacts were read again, None when they were not; `because` says
-    why not.
-    """
+    status: StatusDocument
+    verified_at: datetime | None = None
+    """When the artefacts were read again; None when they were not."""
+    artefacts: list[ArtefactState] = []
+    """What was found then."""
+    because: str = ""
+    """Why they were not."""
+    note: str = ""
+    """What the reader must know beside it, such as a workflow that was cut off."""
+    cut_off: bool = False
+    """The run has not finished and will not."""
+    aftercare: AftercareState | None = None
+
+
+def report_data(found: Findings) -> dict[str, Any]:
+    """Return the report as data that fits into JSON. Times are UTC texts, lengths seconds."""
+    status = found.status
+    account = account_of(status)
     return {
-        "verified_at": utc_text(verified_at) if verified_at else None,
-        "not_verified_because": because,
+        "production": production_now(status, cut_off=found.cut_off),
+        "note": found.note,
+        "rollback": _account_data(account) if account else None,
+        "verified_at": utc_text(found.verified_at) if found.verified_at else None,
+        "not_verified_because": found.because,
         "checklist": tally(status.checklist),
         "lost_rows": sum((status.lost_writes or {}).values()),
+        "people": [one.model_dump(mode="json") for one in people_of(status)],
+        "aftercare": found.aftercare.model_dump(mode="json") if found.aftercare else None,
         "status": status.model_dump(mode="json"),
+        "artefacts": [one.model_dump(mode="json") for one in found.artefacts],
     }
 
 
-def report_markdown(
-    status: StatusDocument, verified_at: datetime | None, *, because: str = ""
-) -> str:
-    """Return the report in Markdown; see `report_data`."""
-    sections: list[tuple[str, list[str]]] = [
-        ("Summary", _summary(status)),
-        (f"Checklist: {tally(status.checklist)}", _checklist(status, verified_at, because)),
-        ("Services", _services(status)),
-        ("Backup", _backup(status)),
-        ("Migrations", _migrations(status)),
-        ("People", _people(status)),
+def _account_data(account: RollbackAccount) -> dict[str, Any]:
+    moments = account.moments
+    spent = {
+        "to_detect": moments.to_detect,
+        "to_decide": moments.to_decide,
+        "to_restore": moments.to_restore,
+        "affected": moments.affected,
+    }
+    return {**account.model_dump(mode="json"), "seconds_spent": spent}
+
+
+def report_markdown(found: Findings) -> str:
+    """Return the report in Markdown."""
+    return page_markdown(report_page(found))
+
+
+def report_html(found: Findings) -> str:
+    """Return the report as one HTML file that needs nothing else."""
+    return page_html(report_page(found))
+
+
+def report_page(found: Findings) -> Page:
+    """Return the report as a page."""
+    status = found.status
+    return Page(
+        title=f"{status.release} to {status.environment}",
+        badge="cut off" if found.cut_off else status.outcome.value.replace("_", " "),
+        tone="bad" if found.cut_off else _TONES.get(status.outcome, "calm"),
+        lead=production_now(status, cut_off=found.cut_off),
+        marks=tuple(_marks(found)),
+        sections=tuple(_sections(found)),
+    )
+
+
+def _sections(found: Findings) -> list[Section]:
+    status, account = found.status, account_of(found.status)
+    return [
+        Section("Summary", (Bullets(tuple(_summary(status))),)),
+        *([sections.rollback(status, account)] if account else []),
+        Section(
+            f"Checklist: {tally(status.checklist)}",
+            (*sections.checklist(status), Paragraph(_verified(found))),
+        ),
+        Section("Services", (sections.services(status),)),
+        Section("The run over time", (sections.course(status),)),
+        Section("Backup", (sections.backup(status),)),
+        Section("Migrations", (sections.migrations(status),)),
+        Section("People", (sections.people(status),)),
+        *([] if account or not status.undo else [_undo(status)]),
+        *([sections.aftercare(found.aftercare)] if found.aftercare else []),
+        Section("Not checked by this version of slipway", (Bullets(tuple(status.unchecked)),)),
+        Section("Timeline (UTC)", (sections.timeline(status),)),
     ]
-    if status.undo:
-        sections.append(("Rollback", _rollback(status)))
-    sections += [
-        ("Not checked by this version of slipway", bullets(status.unchecked)),
-        ("Timeline (UTC)", _timeline(status)),
-    ]
-    lines = [f"# {cell(status.release)} to {status.environment}: {status.outcome.value}", ""]
-    for mark in _marks(status):
-        lines += [f"> {mark}", ""]
-    for title, body in sections:
-        lines += [f"## {title}", "", *body, ""]
-    return "\n".join(lines)
 
 
-def checklist_lines(lines: list[ChecklistLine]) -> list[str]:
-    """Return the checklist as the playbook writes it: box, line, artefact, digest, age."""
-    return [_checklist_line(line) for line in lines]
+def _undo(status: StatusDocument) -> Section:
+    said = Paragraph("What a rollback would undo, newest change first:")
+    return Section("Undo", (said, sections.undo_table(reversed(status.undo))))
 
 
-def _checklist_line(line: ChecklistLine) -> str:
-    parts = [f"- [{mark_of(line)}] {line.title}"]
-    if line.by:
-        parts.append(f"by {cell(line.by)}")
-    parts += [f"`{one.key}` sha256 `{short(one.sha256)}`" for one in line.evidence]
-    if line.age is not None:
-        parts.append(f"{say_age(line.age)} old")
-    if line.note:
-        parts.append(cell(line.note))
-    return " · ".join(parts)
+def _verified(found: Findings) -> str:
+    if found.verified_at is None:
+        return f"The artefacts were NOT read again: {found.because}"
+    at = utc_text(found.verified_at)
+    return f"Every artefact was read again and its digest compared at {at}."
 
 
-def _marks(status: StatusDocument) -> list[str]:
-    marks = []
+def _marks(found: Findings) -> list[str]:
+    status = found.status
+    marks = [found.note] if found.note else []
+    if status.outcome is Outcome.RUNNING and not found.cut_off:
+        marks.append(f"The run goes on: this is how it stood at {utc_text(_last(status))}.")
     if "demo" in status.marks:
         marks.append("Demo: the release's evidence was made for a demonstration.")
     if status.time_scale != 1:
         marks.append(f"Every length was divided by {status.time_scale:g} (local stack).")
     if status.overlay:
-        marks.append(f"The plan was changed by an overlay: {', '.join(sorted(status.overlay))}.")
-    return [cell(mark) for mark in marks]
+        marks.append(f"The plan was changed by an overlay: {_overlay(sorted(status.overlay))}.")
+    return marks
 
 
-def _summary(status: StatusDocument) -> list[str]:
-    last = status.timeline[-1].at if status.timeline else status.started_at
+def _overlay(keys: list[str]) -> str:
+    """The keys that were changed, or the parts of the plan where they are many."""
+    if len(keys) <= _MOST_KEYS:
+        return ", ".join(keys)
+    parts = dict.fromkeys(key.partition(".")[0] for key in keys)
+    return f"{len(keys)} values of {', '.join(parts)}"
+
+
+def _last(status: StatusDocument) -> datetime:
+    return max((one.at for one in status.timeline), default=status.started_at)
+
+
+def _summary(status: StatusDocument) -> list[Text]:
+    last = _last(status)
     lasted = say_length(max(0.0, (last - status.started_at).total_seconds()))
-    lines = [
-        f"Deployment: `{status.id}`",
+    lines: list[Text] = [
+        ("Deployment: ", Code(status.id)),
         f"Outcome: {status.outcome.value}, in phase {status.phase.value}",
         f"Began {utc_text(status.started_at)}, last event {utc_text(last)} ({lasted} later)",
-        f"Approved digest: {status.digest or 'none'}",
+        ("Approved digest: ", Code(status.digest)) if status.digest else "Approved digest: none",
     ]
     if status.verdict is not None:
         verdict = status.verdict
         lines.append(f"Verdict: {verdict.kind.value}, {verdict.reason.value}: {verdict.because}")
+    for wait in status.waiting_for:
+        until = f" until {utc_text(wait.until)}, then {wait.default}" if wait.until else ""
+        answer = (": ", Code(wait.command)) if wait.command else ()
+        lines.append((f"Waits for {wait.what}{until}", *answer))
     if status.aftercare:
-        lines.append(f"Aftercare: `{status.aftercare}`")
-    return [f"- {' '.join(line.split())}" for line in lines]
-
-
-def _checklist(status: StatusDocument, verified_at: datetime | None, because: str) -> list[str]:
-    said = (
-        f"Every artefact was read again and its digest compared at {utc_text(verified_at)}."
-        if verified_at
-        else f"The artefacts were NOT read again: {cell(because)}"
-    )
-    return [*checklist_lines(status.checklist), "", said]
-
-
-def _services(status: StatusDocument) -> list[str]:
-    rows = [
-        (
-            one.name,
-            one.state.value,
-            short(one.image_before.rpartition("@")[2]) or "-",
-            short(one.image_after.rpartition("@")[2]) or "-",
-            " ".join([one.verdict or "-", *one.notes]),
-        )
-        for one in status.services
-    ]
-    return table(("Service", "State", "Digest before", "Digest after", "Verdict"), rows)
-
-
-def _backup(status: StatusDocument) -> list[str]:
-    backup = status.backup
-    if backup is None:
-        return ["No backup was taken."]
-    proved = "restored and equal" if backup.restored_ok else "NOT proved to restore"
-    return [
-        f"- `{backup.key}`, SHA-256 `{backup.sha256}`",
-        f"- Snapshot {utc_text(backup.taken_at)}, {say_size(backup.size)}, {backup.rows} rows, "
-        f"{proved}",
-        f"- Restored copy: `{backup.side_database or 'none'}`",
-    ]
-
-
-def _migrations(status: StatusDocument) -> list[str]:
-    rows = [(one.tag, short(one.hash), one.state.value) for one in status.migrations]
-    return table(("Migration", "SHA-256", "State"), rows)
-
-
-def _people(status: StatusDocument) -> list[str]:
-    lines = [f"Asked for by {status.requester}"]
-    lines += [
-        f"{'Approved' if one.decision == 'approve' else 'Rejected'} by {one.person} ({one.role}) "
-        f"at {utc_text(one.at)}: {one.reason}"
-        for one in status.approvals
-    ]
-    lines += [
-        f"{one.item} confirmed by {one.person} at {utc_text(one.at)}: {one.note}"
-        for one in status.confirmations
-    ]
-    return bullets(lines)
-
-
-def _rollback(status: StatusDocument) -> list[str]:
-    rows = [(one.step, one.state.value, one.because or "-") for one in reversed(status.undo)]
-    return [*table(("Undo", "State", "Because"), rows), "", *_lost(status)]
-
-
-def _lost(status: StatusDocument) -> list[str]:
-    if status.lost_writes is None:
-        return ["The database was not restored; no write was lost."]
-    rows = [(name, count) for name, count in sorted(status.lost_writes.items()) if count]
-    if not rows:
-        return ["The database was restored; no row written after the backup is missing."]
-    total = sum(count for _, count in rows)
-    return [
-        f"{total} rows written after the backup were lost:",
-        "",
-        *table(("Table", "Rows lost"), rows),
-    ]
-
-
-def _timeline(status: StatusDocument) -> list[str]:
-    rows = [(utc_text(one.at), one.phase.value, one.text, one.by or "-") for one in status.timeline]
-    return table(("When", "Phase", "What", "By"), rows)
+        lines.append(("Aftercare: ", Code(status.aftercare)))
+    return lines

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from slipway.base import Message
+from slipway.by_hand import by_hand
 from slipway.messages.controls import Reply
 from slipway.messages.record import Artefact
-from slipway.run import Approval, Confirmation, Event, Run, Wait
+from slipway.run import Approval, Confirmation, Event, Run, UndoStep, Wait
 from slipway.states import (
     AbortState,
     ItemState,
@@ -17,6 +18,9 @@ from slipway.states import (
     UndoState,
 )
 from slipway.verdicts import Verdict
+
+_LEFT = "left as it is"
+"""How the reason begins where a rollback was told to leave the database alone."""
 
 
 class Current(Message):
@@ -77,6 +81,20 @@ class UndoStatus(Message):
     step: str
     state: UndoState
     because: str = ""
+    by_hand: str = ""
+    """How a person does it where slipway cannot."""
+    left: bool = False
+    """Done with by leaving things as they are: by the plan, by request or by a person."""
+
+    @property
+    def is_back(self) -> bool:
+        """Whether everything is as it was before this change."""
+        return self.state is UndoState.DONE and not self.left
+
+    @property
+    def of_database(self) -> bool:
+        """Whether the change was to the database, not to a service."""
+        return not self.step.startswith("rollout:")
 
 
 class StatusDocument(Message):
@@ -103,6 +121,8 @@ class StatusDocument(Message):
     """Rows lost by a database rollback, table by table; null when nothing was restored."""
     kept_database: str = ""
     """Where the database that a rollback swapped out is kept for inspection."""
+    write_outage: float | None = None
+    """Seconds without writes while the database was put back; null when it was not."""
     checklist: list[ChecklistLine]
     approvals: list[Approval] = []
     confirmations: list[Confirmation] = []
@@ -141,10 +161,11 @@ def status_of(run: Run) -> StatusDocument:
         ],
         lost_writes=_lost(run),
         kept_database=run.database.kept_as if run.database else "",
+        write_outage=run.database.outage if run.database and run.database.changed else None,
         checklist=_checklist(run),
         approvals=run.approvals,
         confirmations=run.confirmations,
-        undo=[UndoStatus(step=one.step, state=one.state, because=one.because) for one in run.undo],
+        undo=[_undo(run, one) for one in run.undo],
         timeline=run.timeline,
         replies=run.replies[-20:],
         unchecked=run.unchecked,
@@ -180,6 +201,16 @@ def _backup(run: Run) -> BackupStatus | None:
         rows=run.backup.rows,
         size=run.backup.size,
         side_database=run.backup.side_database,
+    )
+
+
+def _undo(run: Run, one: UndoStep) -> UndoStatus:
+    return UndoStatus(
+        step=one.step,
+        state=one.state,
+        because=one.because,
+        by_hand=by_hand(run.plan, one.undo),
+        left=one.state is UndoState.DONE and one.because.startswith(_LEFT),
     )
 
 

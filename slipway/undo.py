@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from slipway.errors import BadInput
 from slipway.messages.record import (
     Entry,
@@ -11,8 +13,9 @@ from slipway.messages.record import (
     RestoreDatabase,
     RestoreService,
 )
-from slipway.run import MigrationRun, Run, UndoStep, new_run
+from slipway.run import CheckItem, MigrationRun, Run, UndoStep, new_run
 from slipway.states import MigrationState, Outcome, Phase, ServiceState, UndoState
+from slipway.status import StatusDocument, status_of
 
 
 def run_from_record(record: Record, *, now: datetime) -> Run:
@@ -23,10 +26,37 @@ def run_from_record(record: Record, *, now: datetime) -> Run:
     try:
         return _rebuilt(record, now)
     except (ValueError, TypeError, KeyError) as error:  # pydantic's is a ValueError
-        raise BadInput(
-            f"The record {record.place.folder} cannot be understood: {str(error)[:300]}",
-            "Restore the first versions of its objects; the bucket keeps versions.",
-        ) from None
+        raise _unreadable(record, error) from None
+
+
+def status_from_record(record: Record, *, now: datetime) -> StatusDocument:
+    """Return the last status document of a record: that of its end, where it has one, else what
+    its entries tell.
+
+    Raises BadInput as `run_from_record` does.
+    """
+    for entry in reversed(record.entries):
+        if entry.kind == "end" and "status" in entry.data:
+            try:
+                return StatusDocument.model_validate(entry.data["status"])
+            except ValueError as error:
+                raise _unreadable(record, error) from None
+    return status_of(run_from_record(record, now=now))
+
+
+def _unreadable(record: Record, error: Exception) -> BadInput:
+    return BadInput(
+        f"The record {record.place.folder} cannot be understood: {_fault(error)}.",
+        "Restore the first versions of its objects; the bucket keeps versions.",
+    )
+
+
+def _fault(error: Exception) -> str:
+    """Return in a few words what is wrong, without the library's advice to programmers."""
+    if not isinstance(error, ValidationError):
+        return str(error)[:300]
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"[:300]
 
 
 def adopt(run: Run, written: Run) -> None:
@@ -75,11 +105,32 @@ def _apply(run: Run, entry: Entry) -> None:
     elif entry.kind == "undone":
         for step in run.undo:
             if step.step == entry.step and entry.data.get("state") == UndoState.DONE.value:
-                step.state = UndoState.DONE
+                step.state, step.because = UndoState.DONE, entry.because
                 _put_back(run, step)
     elif entry.kind == "end":
         run.outcome = Outcome(entry.data.get("outcome", Outcome.RUNNING.value))
         run.phase = Phase.ENDED
+        _remember(run, entry.data.get("status"))
+
+
+def _remember(run: Run, told: object) -> None:
+    """Take over what the run had to tell when it ended: who did what, when, proved by what. None of
+    it is needed for putting back, so a status that cannot be read holds nothing up."""
+    try:
+        status = StatusDocument.model_validate(told)
+    except ValueError:
+        return
+    run.started_at, run.timeline = status.started_at, list(status.timeline)
+    run.approvals, run.confirmations = list(status.approvals), list(status.confirmations)
+    run.digest, run.aftercare = status.digest, status.aftercare
+    run.checklist = [
+        CheckItem(**line.model_dump(exclude={"evidence", "age"}), artefacts=line.evidence)
+        for line in status.checklist
+    ]
+    told_of = {one.name: one for one in status.services}
+    for service in run.services:
+        if one := told_of.get(service.name):
+            service.verdict, service.notes = one.verdict, list(one.notes)
 
 
 def _put_back(run: Run, step: UndoStep) -> None:

@@ -11,6 +11,7 @@ class Form(StrEnum):
     """How a report is written."""
 
     MARKDOWN = "markdown"
+    HTML = "html"
     JSON = "json"
 
 

@@ -166,16 +166,19 @@ def report(
 ) -> NoReturn:
     """Print the report; every artefact is read again and its digest compared.
 
+    As HTML it is one file that needs nothing else: to send, to print, to keep. While the deployment
+    runs, the report says how it stands.
+
     Example:
 
-      slipway report production --format markdown --output report.md
+      slipway report production --format html --output report.html
     """
 
     async def work() -> int:
-        from starter import inquire
+        from starter import tell
 
         lost = Lost(plan, overlay)
-        return await inquire.report(name, lost, form=form.value, output=output)
+        return await tell.report(name, lost, form=form, output=output)
 
     finish(work)
 

@@ -1,11 +1,10 @@
-"""What only the worker can see, asked of it by short workflows: doctor, report, records."""
+"""What only the worker can see, asked of it by short workflows: doctor, records."""
 
 import asyncio
 import json
 import secrets
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -21,14 +20,13 @@ from slipway.messages.requests import (
     ReportRequest,
     ReportResult,
 )
-from slipway.report import report_data, report_markdown
 from slipway.status import StatusDocument
 from starter.documents import Documents, Lost
 from starter.guard import OK, REFUSED, UNREACHABLE, Stop
 from starter.lookup import find, find_or_none, is_id
 from starter.render import clean
 from starter.session import connect, task_queue
-from starter.stand import Stand, stand_of
+from starter.stand import Stand
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -134,54 +132,10 @@ async def from_record(client: "Client", name: str, lost: Lost) -> Stand:
     place = await place_of(client, name, lost)
     result = await ask_worker(client, names.REPORT_TYPE, ReportRequest(place=place), ReportResult)
     note = "Read from the record in the bucket; its artefacts were verified again."
-    return Stand(_verified(result), "record", note)
+    return Stand(verified_status(result), "record", note)
 
 
-async def report(
-    name: str, lost: Lost, *, form: Literal["json", "markdown"], output: Path | None
-) -> int:
-    """Print the report, every artefact of its checklist verified again."""
-    client = await connect()
-    found = await find_or_none(client, name)
-    if found is not None and not found.ended:
-        status = (await stand_of(found)).status
-        because = "the deployment is still running; ask again when it has ended."
-        text = _formed(status, None, because, form)
-    else:
-        place = await place_of(client, name, lost)
-        request = ReportRequest(place=place)
-        result = await ask_worker(client, names.REPORT_TYPE, request, ReportResult)
-        text = _formed(_verified(result), result, "", form)
-    _write(text, output)
-    return OK
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        print(text)
-        return
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        said = f"{output}: it cannot be written: {error.strerror}. Choose another --output."
-        raise Stop(REFUSED, said) from None
-    print(f"Wrote {output}.")
-
-
-def _verified(result: ReportResult) -> StatusDocument:
+def verified_status(result: ReportResult) -> StatusDocument:
+    """Return the status document, each line of its checklist judged by what was read again."""
     status = StatusDocument.model_validate(result.status)
     return verified(status, result.states, result.verified_at)
-
-
-def _formed(
-    status: StatusDocument,
-    result: ReportResult | None,
-    because: str,
-    form: Literal["json", "markdown"],
-) -> str:
-    at = result.verified_at if result else None
-    if form == "markdown":
-        return report_markdown(status, at, because=because)
-    data: dict[str, Any] = report_data(status, at, because=because)
-    data["artefacts"] = [one.model_dump(mode="json") for one in result.states] if result else []
-    return json.dumps(data, indent=2)

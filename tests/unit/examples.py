@@ -129,6 +129,28 @@ def approved_run(**changes: Any) -> Run:
     return run
 
 
+def _timeline_of_a_rollback(because: str) -> list[Event]:
+    """As the workflow writes it; a test compares with real histories."""
+    lines = (
+        (0, Phase.PREFLIGHT, "Phase preflight began."),
+        (40, Phase.BACKUP, "Phase backup began."),
+        (90, Phase.APPROVAL, "Phase approval began."),
+        (120, Phase.APPROVAL, "Approved by vera (vp)."),
+        (120, Phase.GO, "Phase go began."),
+        (130, Phase.MIGRATE, "Phase migrate began."),
+        (131, Phase.MIGRATE, "Applied 1 migration(s) in 0.1 s."),
+        (150, Phase.ROLL_OUT, "Phase roll_out began."),
+        (280, Phase.ROLL_OUT, f"HOLD in monitor:analytics: {because}"),
+        (295, Phase.ROLL_OUT, f"ROLLBACK in monitor:analytics: {because}"),
+        (300, Phase.ROLL_BACK, "Phase roll_back began."),
+        (300, Phase.ROLL_BACK, f"Rolling back: {because}"),
+        (308, Phase.ROLL_BACK, "Put back rollout:analytics: 2 of 2"),
+        (314, Phase.ROLL_BACK, "Put back migrate: Swapped to the side database."),
+        (320, Phase.ROLL_BACK, "incident.json: demo/records/incident.json"),
+    )
+    return [Event(at=after(at), phase=phase, text=text) for at, phase, text in lines]
+
+
 def rolled_back_run(**changes: Any) -> Run:
     """Return a run that was rolled back because of analytics, with three rows lost."""
     run = approved_run(outcome=Outcome.ROLLED_BACK, phase=Phase.ENDED, changed=True)
@@ -161,10 +183,7 @@ def rolled_back_run(**changes: Any) -> Run:
         outage=1.5,
         because="Swapped to the side database; equal to the backup.",
     )
-    run.timeline += [
-        Event(at=after(300), phase=Phase.ROLL_BACK, text="Rolling back: errors"),
-        Event(at=after(320), phase=Phase.ROLL_BACK, text="Put back rollout:analytics"),
-    ]
+    run.timeline = _timeline_of_a_rollback(run.verdict.because)
     for name, value in changes.items():
         setattr(run, name, value)
     return run

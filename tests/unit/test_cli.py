@@ -83,6 +83,17 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert "Example:" in done.stdout
 
 
+@pytest.mark.parametrize("form", ["markdown", "html", "json"])
+def test_a_report_into_a_folder_that_is_not_there_is_refused_before_any_work(
+    form: str, tmp_path: Path
+) -> None:
+    target = str(tmp_path / "none" / "report")
+    done = slipway("report", "demo", "--format", form, "--output", target)
+    assert done.exit_code == 2
+    assert "its folder does not exist. Choose another --output." in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_plan_that_is_not_there_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
     done = slipway("check", str(tmp_path / "none.yaml"), str(tmp_path / "none.yaml"))
     assert done.exit_code == 2
@@ -178,7 +189,7 @@ def test_a_value_that_does_not_fit_a_message_names_it() -> None:
 
 def test_every_choice_of_the_domain_can_be_typed() -> None:
     assert {one.value for one in Decision} == {one.value for one in Choice}
-    assert {one.value for one in arguments.Form} == {"markdown", "json"}
+    assert {one.value for one in arguments.Form} == {"markdown", "html", "json"}
 
 
 def test_an_approver_sees_digest_images_backup_and_what_is_not_checked() -> None:

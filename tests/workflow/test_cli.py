@@ -135,9 +135,17 @@ async def test_a_release_from_start_to_report_and_back(cli: Cli, tmp_path: Path)
 
     report = await cli("report", deployment, "--format", "json")
     assert report.json["checklist"] == "10 of 10 done"
+    assert report.json["aftercare"]["phase"] == "first day"
     target = tmp_path / "report.md"
     assert (await cli("report", cli.environment, "--output", str(target))).code == 0
     assert "## Checklist: 10 of 10 done" in target.read_text()
+    assert "## Aftercare" in target.read_text()
+    page = await cli("report", deployment, "--format", "html")
+    assert page.out.startswith("<!DOCTYPE html>")
+    assert f"{cli.environment} runs {report.json['status']['release']}: 2 services" in page.out
+    unwritable = await cli("report", deployment, "--output", str(tmp_path))
+    assert unwritable.code == 2
+    assert "it cannot be written: Is a directory." in unwritable.err
 
     late = await cli("abort", deployment)
     assert late.code == 2
@@ -147,6 +155,12 @@ async def test_a_release_from_start_to_report_and_back(cli: Cli, tmp_path: Path)
     assert back.code == 0, back.err
     assert cli.harness.world.schema == "old"
     assert (await cli("status", deployment, "--exit-code")).code == 3
+    after = (await cli("report", deployment, "--format", "json")).json
+    assert after["production"].startswith(f"{cli.environment} is back as it was before")
+    assert [one["did"] for one in after["people"]][-1] == "asked for the rollback"
+    assert {"approved", "confirmed stakeholders-notified"} < {one["did"] for one in after["people"]}
+    assert after["checklist"] == "10 of 10 done"
+    assert [one["step"] for one in after["rollback"]["not_undone"]] == []
     again = await cli("rollback", deployment)
     assert again.code == 2
     assert "rolled back already" in again.err
@@ -155,6 +169,12 @@ async def test_a_release_from_start_to_report_and_back(cli: Cli, tmp_path: Path)
 async def test_approvals_that_do_not_count_are_refused_with_a_sentence(cli: Cli) -> None:
     await cli.start()
     await cli.until("approval")
+    meanwhile = await cli("report", cli.environment)
+    assert meanwhile.code == 0, meanwhile.err
+    assert f"**{cli.environment} is not changed so far: " in meanwhile.out
+    assert "> The run goes on: this is how it stood at " in meanwhile.out
+    assert "NOT read again: the deployment is still running" in meanwhile.out
+    assert "Waits for approval of digest" in meanwhile.out
     place = ("approve", cli.environment, "--role", "vp")
     unasked = await cli(*place, "--person", "vp@teei.example")
     assert unasked.code == 2
@@ -217,6 +237,10 @@ async def test_without_a_worker_status_reads_the_memo_and_says_so(
     report = await cli("doctor", *cli.documents)
     assert report.code == 8
     assert "No worker listens" in report.err
+    untold = await cli("report", deployment)
+    assert untold.code == 8
+    assert "No worker answered" in untold.err
+    assert f"slipway status {deployment}" in untold.err
     unheard = await cli("abort", deployment)
     assert unheard.code == 8
     assert "is kept" in unheard.err
