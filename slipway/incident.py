@@ -227,8 +227,9 @@ def _spent(account: RollbackAccount | None) -> Block:
 
 
 def _to_verify(account: RollbackAccount) -> float | None:
-    restored = account.moments.restored_at
-    return (account.moments.ended_at - restored).total_seconds() if restored else None
+    """None as long as nothing was recorded after the last step."""
+    restored, ended = account.moments.restored_at, account.moments.ended_at
+    return (ended - restored).total_seconds() if restored and ended > restored else None
 
 
 def _contacts(run: Run) -> tuple[Block, ...]:
