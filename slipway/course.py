@@ -18,7 +18,7 @@ _UNDONE = re.compile(r"^(?:Put back|Not put back) ([a-z0-9:-]+): ")
 _JUDGED = re.compile(r"^(?:ROLLBACK|HOLD|INCONCLUSIVE) in ([a-z0-9:-]+): (.*)", re.DOTALL)
 _ROLLOUT = "rollout:"
 _AFTER = "After putting everything back: "
-_DOCUMENTS = ("incident.json: ", "post-mortem.md: ")
+_DOCUMENT = re.compile(r"^(?:incident|post-mortem)[a-z0-9-]*\.(?:json|md): (\S+)$")
 _OF_DATA = {Reason.MIGRATION_FAILED, Reason.DATA_CORRUPTION}
 _OF_PEOPLE = {Reason.ROLLBACK_REQUESTED, Reason.CANCELLED, Reason.DEADLINE_PASSED}
 
@@ -125,7 +125,7 @@ def found_after(status: StatusDocument) -> str:
 
 def documents_of(status: StatusDocument) -> list[str]:
     """Return the keys of the incident record and of the post-mortem's draft."""
-    return [one.text.partition(": ")[2] for one in _own(status) if one.text.startswith(_DOCUMENTS)]
+    return [match[1] for one in _own(status) if (match := _DOCUMENT.match(one.text))]
 
 
 def _own(status: StatusDocument) -> list[Event]:
