@@ -60,12 +60,10 @@ def _anchor(at: float, block: Bars) -> str:
 
 def _drawn(block: Bars, ticks: list[float], bar: Bar) -> str:
     lines = [_line("grid", at, block) for at in ticks]
-    for one in bar.spans:
-        wide = max((one.ended - one.began) / block.length * 100, _THINNEST)
-        left = min(max(one.began / block.length * 100, 0.0), 100 - _THINNEST)
-        wide = min(wide, 100 - left)
-        place = f'x="{left:.2f}%" width="{wide:.2f}%" y="3" height="14" rx="2"'
-        lines.append(f'<rect class="{one.kind}" {place}/>')
+    left = min(max(bar.start / block.length * 100, 0.0), 100 - _THINNEST)
+    wide = min(max((bar.end - bar.start) / block.length * 100, _THINNEST), 100 - left)
+    place = f'x="{left:.2f}%" width="{wide:.2f}%" y="3" height="14" rx="2"'
+    lines.append(f'<rect class="{bar.kind}" {place}/>')
     if block.mark is not None:
         lines.append(_line("decided", block.mark, block))
     return f'<svg width="100%" height="20" aria-hidden="true">{"".join(lines)}</svg>'
@@ -81,7 +79,7 @@ def _share(at: float, block: Bars) -> str:
 
 
 def _legend(block: Bars) -> str:
-    kinds = {span.kind for one in block.rows for span in one.spans}
+    kinds = {one.kind for one in block.rows}
     names = {"work": "at work", "wait": "waiting for people or the window", "undo": "putting back"}
     parts = [
         (f'<rect class="{kind}" width="12" height="12" rx="2"/>', name)

@@ -74,22 +74,16 @@ class Checks:
 
 
 @dataclass(frozen=True)
-class Span:
-    """A stretch of time in a row of bars, in seconds since the bars begin."""
-
-    began: float
-    ended: float
-    kind: Literal["work", "wait", "undo"]
-
-
-@dataclass(frozen=True)
 class Bar:
-    """A row of bars: what, since when, how long; the spans draw it."""
+    """One bar: what, since when and how long in words, and where it is drawn."""
 
     label: str
     began: str
     took: str
-    spans: tuple[Span, ...]
+    start: float
+    """Seconds since the bars begin."""
+    end: float
+    kind: Literal["work", "wait", "undo"]
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def report_data(found: Findings) -> dict[str, Any]:
     account = account_of(status)
     return {
         "production": production_now(status, cut_off=found.cut_off),
+        "cut_off": found.cut_off,
         "note": found.note,
         "rollback": _account_data(account) if account else None,
         "verified_at": utc_text(found.verified_at) if found.verified_at else None,

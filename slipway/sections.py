@@ -19,7 +19,6 @@ from slipway.page import (
     Heading,
     Paragraph,
     Section,
-    Span,
     Table,
     Text,
 )
@@ -99,20 +98,14 @@ def _bar(run: Course, one: Stretch) -> Bar:
         "rollout": f"service {what}",
         "undo": f"put back {what}",
     }
+    waits = one.kind == "phase" and one.what in _WAITS
+    undoes = one.kind == "undo" or one.what == Phase.ROLL_BACK.value
     return Bar(
         label=labels[one.kind],
         began=utc_text(one.began)[11:],
         took=say_spent(one.seconds),
-        spans=(_span(run, one),),
-    )
-
-
-def _span(run: Course, one: Stretch) -> Span:
-    waits = one.kind == "phase" and one.what in _WAITS
-    undoes = one.kind == "undo" or one.what == Phase.ROLL_BACK.value
-    return Span(
-        began=(one.began - run.began).total_seconds(),
-        ended=(one.ended - run.began).total_seconds(),
+        start=(one.began - run.began).total_seconds(),
+        end=(one.ended - run.began).total_seconds(),
         kind="wait" if waits else "undo" if undoes else "work",
     )
 

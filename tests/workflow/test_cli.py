@@ -249,6 +249,22 @@ async def test_without_a_worker_status_reads_the_memo_and_says_so(
     assert "ended as TERMINATED without finishing" in ended.out
 
 
+async def test_a_run_that_temporal_ended_is_reported_from_its_record_as_cut_off(
+    cli: Cli, client: Client
+) -> None:
+    deployment = await cli.start()
+    await cli.until("approval")
+    await client.get_workflow_handle(f"deploy-{cli.environment}").terminate()
+    done = await cli("report", deployment)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0].endswith(": cut off")
+    assert f"**{cli.environment} was not changed as far as the record tells.**" in done.out
+    assert "Temporal ended its workflow as TERMINATED" in done.out
+    assert f"slipway rollback {deployment}" in done.out
+    data = (await cli("report", deployment, "--format", "json")).json
+    assert data["cut_off"] is True
+
+
 async def test_what_nobody_knows_is_refused_with_a_remedy(cli: Cli) -> None:
     for arguments in (
         ("status", "nowhere"),
