@@ -167,6 +167,8 @@ def _summary(status: StatusDocument) -> list[Text]:
     if status.verdict is not None:
         verdict = status.verdict
         lines.append(f"Verdict: {verdict.kind.value}, {verdict.reason.value}: {verdict.because}")
+    if status.outcome is Outcome.RUNNING and status.current.step:
+        lines.append(f"Now: {status.current.step}: {status.current.reason}")
     for wait in status.waiting_for:
         until = f" until {utc_text(wait.until)}, then {wait.default}" if wait.until else ""
         answer = (": ", Code(wait.command)) if wait.command else ()

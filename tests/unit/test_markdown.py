@@ -4,9 +4,13 @@ import pytest
 from hypothesis import example, given, settings
 from markdown_it import MarkdownIt
 
+from slipway.incident import post_mortem
 from slipway.markdown import cell, code, line, table
 from slipway.page import Code, plain
 from slipway.report import report_markdown
+from slipway.run import Event
+from slipway.states import Phase, UndoState
+from tests.unit.examples import after, rolled_back_run
 from tests.unit.hostile_text import NASTY, findings, texts
 
 _PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -38,6 +42,27 @@ HARMLESS = shape(report_markdown(findings("x")))
 @example(" ".join(NASTY))
 def test_whatever_a_text_holds_the_report_keeps_its_shape(text: str) -> None:
     assert shape(report_markdown(findings(text))) == HARMLESS
+
+
+def hostile_post_mortem(text: str) -> str:
+    """Return a post-mortem in which everything that people and servers wrote is this text."""
+    run = rolled_back_run()
+    assert run.verdict is not None
+    run.release = run.release.model_copy(update={"summary": text, "version": text, "marks": [text]})
+    run.verdict = run.verdict.model_copy(update={"because": text, "service": text})
+    run.requester = text
+    run.approvals = [run.approvals[0].model_copy(update={"person": text, "reason": text})]
+    run.undo[0].because = text
+    run.undo[1].state, run.undo[1].because = UndoState.FAILED, text
+    run.timeline.append(Event(at=after(400), phase=Phase.ROLL_BACK, text=text, by=text))
+    return post_mortem(run)
+
+
+@settings(deadline=None, max_examples=40)
+@given(texts)
+@example(" ".join(NASTY))
+def test_whatever_a_text_holds_the_post_mortem_keeps_its_shape(text: str) -> None:
+    assert shape(hostile_post_mortem(text)) == shape(hostile_post_mortem("x"))
 
 
 @settings(deadline=None)

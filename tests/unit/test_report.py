@@ -129,6 +129,9 @@ def test_the_first_sentence_says_how_production_stands_for_every_outcome() -> No
 
 def test_a_run_in_the_middle_counts_what_is_new() -> None:
     run = rolled_back_run(outcome=Outcome.RUNNING, phase=Phase.ROLL_OUT)
+    run.step, run.reason = "settle:analytics", "Watching all services 30s."
+    text = report_markdown(Findings(status=status_of(run), because="it runs"))
+    assert "- Now: settle:analytics: Watching all services 30s." in text
     run.services[0].state = ServiceState.DEPLOYED
     run.migrations[0].state = MigrationState.APPLIED
     assert standing(run) == (
