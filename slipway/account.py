@@ -1,14 +1,16 @@
 """What there is to account for: the rollback, step by step, and the people."""
 
+import re
 from datetime import datetime
 
 from slipway.base import Message, say_length, utc_text
 from slipway.course import Moments, course_of, documents_of, found_after, moments_of
 from slipway.run import Event
-from slipway.states import Outcome, ServiceState
+from slipway.states import Choice, Outcome, ServiceState
 from slipway.status import StatusDocument, UndoStatus
 from slipway.verdicts import Reason
 
+_DECISION = re.compile(rf"^(\S+): ({'|'.join(Choice)}), (.*)", re.DOTALL)
 _AT_ONCE = 0.05
 """Seconds that are not worth a number."""
 
@@ -34,7 +36,7 @@ class RollbackAccount(Message):
 class PersonsPart(Message):
     """What one person did and said."""
 
-    at: datetime | None
+    at: datetime
     person: str
     did: str
     said: str
@@ -80,15 +82,19 @@ def people_of(status: StatusDocument) -> list[PersonsPart]:
     ]
     parts += [_decided(one) for one in status.timeline if one.by]
     parts += _asked(status)
-    latest = parts[-1].at or status.started_at
-    return sorted(parts, key=lambda one: one.at or latest)
+    return sorted(parts, key=lambda one: one.at)
 
 
 def _decided(event: Event) -> PersonsPart:
-    """A line of the timeline with a name: `monitor:analytics: skip, because …`."""
-    step, _, rest = event.text.partition(": ")
-    choice, _, said = rest.partition(", ")
-    return PersonsPart(at=event.at, person=event.by, did=f"decided {choice} for {step}", said=said)
+    """A line of the timeline with a name: `monitor:analytics: skip, because …`, a decision; or
+    `paused: because …`."""
+    decision = _DECISION.match(event.text)
+    did, said = (
+        (f"decided {decision[2]} for {decision[1]}", decision[3])
+        if decision
+        else event.text.partition(": ")[::2]
+    )
+    return PersonsPart(at=event.at, person=event.by, did=did, said=said)
 
 
 def _asked(status: StatusDocument) -> list[PersonsPart]:
@@ -98,7 +104,10 @@ def _asked(status: StatusDocument) -> list[PersonsPart]:
     if verdict is None or verdict.reason not in did:
         return []
     person, _, said = verdict.because.partition(": ")
-    at = (moments.noticed_at or moments.decided_at) if moments else None
+    if any(one.by == person and said in one.text for one in status.timeline):
+        return []  # it stands in the timeline itself
+    last = status.timeline[-1].at if status.timeline else status.started_at
+    at = (moments.noticed_at or moments.decided_at) if moments else last
     return [PersonsPart(at=at, person=person, did=did[verdict.reason], said=said)]
 
 

@@ -135,10 +135,7 @@ def migrations(status: StatusDocument) -> Table:
 
 def people(status: StatusDocument) -> Table:
     """Return who did what, and what they said."""
-    rows = [
-        (one.person, one.did, utc_text(one.at) if one.at else "-", one.said or "-")
-        for one in people_of(status)
-    ]
+    rows = [(one.person, one.did, utc_text(one.at), one.said or "-") for one in people_of(status)]
     return Table(("Who", "What", "When", "In their words"), tuple(rows))
 
 

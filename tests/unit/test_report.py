@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from slipway.account import people_of
 from slipway.checklist import verified
 from slipway.markdown import say_age, say_size
 from slipway.messages.aftercare import AftercareState, Look
@@ -13,7 +14,7 @@ from slipway.run import Event, Run
 from slipway.standing import production_now
 from slipway.states import MigrationState, Outcome, Phase, ServiceState, UndoState
 from slipway.status import status_of
-from slipway.verdicts import Reason
+from slipway.verdicts import Kind, Reason, Signal, Verdict
 from tests.unit.examples import (
     ID,
     after,
@@ -186,6 +187,20 @@ def test_people_stand_with_what_they_did_and_said_in_order_of_time() -> None:
         ["| olga", "asked for the rollback"],
     ]
     assert rows[-1].endswith("| reports: all wrong |")
+
+
+def test_an_abort_before_any_change_names_who_asked_for_it_once() -> None:
+    because = "olga: wrong release"
+    run = approved_run(outcome=Outcome.STOPPED)
+    run.verdict = Verdict(
+        kind=Kind.ROLLBACK, signal=Signal.ROLLOUT, reason=Reason.ABORTED, because=because
+    )
+    (part,) = (one for one in people_of(status_of(run)) if one.did == "aborted it")
+    assert (part.person, part.said, part.at) == ("olga", "wrong release", after(120))
+    told = Event(at=after(119), phase=Phase.GO, text="abort: wrong release", by="olga")
+    run.timeline.append(told)
+    parts = [(one.did, one.said) for one in people_of(status_of(run)) if one.at >= after(119)]
+    assert parts == [("abort", "wrong release"), ("approved", "go")]
 
 
 def test_a_checklist_line_shows_artefact_digest_and_age() -> None:
