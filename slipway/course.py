@@ -91,7 +91,7 @@ def course_of(status: StatusDocument) -> Course:
     """Return the course of a run as far as it has come."""
     events = _own(status)
     ended = events[-1].at if events else status.started_at
-    stretches = [*_phases(events, ended), *_rollouts(status, events, ended), *_undos(events)]
+    stretches = [*_phases(events, ended), *_rollouts(status, events, ended), *_undos(status)]
     return Course(
         began=status.started_at,
         ended=max(ended, status.started_at),
@@ -172,15 +172,20 @@ def _rollouts(status: StatusDocument, events: list[Event], ended: datetime) -> I
             yield Stretch(what=undo.step, kind="rollout", began=began, ended=max(left, began))
 
 
-def _undos(events: list[Event]) -> Iterator[Stretch]:
-    began: datetime | None = None
-    for one in events:
+def _undos(status: StatusDocument) -> Iterator[Stretch]:
+    """Services go back side by side, from the beginning of the round on; the data after them. A
+    person's decision to try again begins a new round."""
+    began = last = status.started_at
+    for one in status.timeline:
         if one.phase is not Phase.ROLL_BACK:
             continue
-        undone = _UNDONE.match(one.text)
-        if undone and began is not None:
-            yield Stretch(what=undone[1], kind="undo", began=began, ended=one.at)
-        began = one.at
+        undone = None if one.by else _UNDONE.match(one.text)
+        if undone:
+            since = began if undone[1].startswith(_ROLLOUT) else last
+            yield Stretch(what=undone[1], kind="undo", began=since, ended=max(one.at, since))
+            last = max(last, one.at)
+        elif one.by or _PHASE.match(one.text):
+            began = last = one.at
 
 
 def _culprit_at(status: StatusDocument) -> datetime | None:

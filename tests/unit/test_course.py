@@ -60,11 +60,35 @@ def test_a_real_rollback_has_its_moments_in_order() -> None:
     assert moments.culprit_at < moments.noticed_at <= moments.decided_at
     assert moments.decided_at < moments.restored_at <= moments.ended_at
     undone = [one.what for one in course_of(status).of("undo")]
-    assert undone == ["rollout:analytics", "rollout:api-gateway", "migrate"]
+    assert set(undone) == {"rollout:analytics", "rollout:api-gateway", "migrate"}
     assert [one.rpartition("/")[2] for one in documents_of(status)] == [
         "incident.json",
         "post-mortem.md",
     ]
+
+
+def test_services_go_back_side_by_side_and_the_data_after_them() -> None:
+    for status in (told("rolled_back"), _status(rolled_back_run().timeline)):
+        course = course_of(status)
+        *services, data = course.of("undo")
+        (back,) = course.of("phase", "roll_back")
+        assert {one.began for one in services} == {back.began}
+        assert data.began == max(one.ended for one in services)
+
+
+def test_a_second_round_begins_with_the_decision_to_try_again() -> None:
+    again = [
+        (321, "Not put back rollout:analytics: it hangs", ""),
+        (330, "rollback: retry, the webhook is off", "olga"),
+        (335, "Put back rollout:analytics: 2 of 2", ""),
+    ]
+    late = [
+        Event(at=START + timedelta(seconds=at), phase=Phase.ROLL_BACK, text=text, by=by)
+        for at, text, by in again
+    ]
+    course = course_of(_status([*rolled_back_run().timeline[:12], *late]))
+    spent = [one.seconds for one in course.of("undo", "rollout:analytics")]
+    assert spent == [21, 5]
 
 
 def test_a_failed_migration_is_its_own_culprit() -> None:

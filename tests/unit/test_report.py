@@ -134,10 +134,11 @@ def test_a_run_in_the_middle_counts_what_is_new() -> None:
     text = report_markdown(Findings(status=status_of(run), because="it runs"))
     assert "- Now: settle:analytics: Watching all services 30s." in text
     run.services[0].state = ServiceState.DEPLOYED
+    run.services[1].state = ServiceState.ROLLING_OUT
     run.migrations[0].state = MigrationState.APPLIED
     assert standing(run) == (
-        "demo stands between two releases: 1 of 2 services run 2026.11.3, 1 migration applied, "
-        "so far."
+        "demo stands between two releases. 1 migration(s) are applied. 1 of 2 services run "
+        "2026.11.3, analytics is being changed."
     )
 
 
