@@ -180,7 +180,8 @@ def _undone(status: StatusDocument) -> list[str]:
         return []
     done = [one.step for one in status.undo if one.state is UndoState.DONE]
     lines = [f"Put back: {len(done)} of {len(status.undo)} ({', '.join(done) or 'none'})"]
-    left = [one for one in status.undo if one.state is not UndoState.DONE]
+    done += [f"{one.step} left as it is" for one in status.undo if one.state is UndoState.LEFT]
+    left = [one for one in status.undo if one.state not in (UndoState.DONE, UndoState.LEFT)]
     return lines + [
         f"NOT put back: {one.step}: {one.because or one.state.value}" for one in left[:6]
     ]

@@ -164,6 +164,8 @@ class Run(_State):
     verdict: Verdict | None = None
     """The judgement that decided, where one did."""
     database: DatabaseRolledBack | None = None
+    rollbacks: int = 0
+    """Rollbacks of this deployment that ended before."""
     changed: bool = False
     """Whether anything in production was, or may have been, changed."""
     checklist: list[CheckItem] = []

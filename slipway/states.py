@@ -79,6 +79,8 @@ class UndoState(StrEnum):
     READY = "ready"
     RUNNING = "running"
     DONE = "done"
+    LEFT = "left"
+    """Left as it is: by the plan, by request or by a person's decision."""
     FAILED = "failed"
 
 

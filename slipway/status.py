@@ -19,7 +19,6 @@ from slipway.states import (
 )
 from slipway.verdicts import Verdict
 
-_LEFT = "left as it is"
 """How the reason begins where a rollback was told to leave the database alone."""
 
 
@@ -84,12 +83,12 @@ class UndoStatus(Message):
     by_hand: str = ""
     """How a person does it where slipway cannot."""
     left: bool = False
-    """Done with by leaving things as they are: by the plan, by request or by a person."""
+    """Whether things are left as they are: by the plan, by request or by a person."""
 
     @property
     def is_back(self) -> bool:
         """Whether everything is as it was before this change."""
-        return self.state is UndoState.DONE and not self.left
+        return self.state is UndoState.DONE
 
     @property
     def of_database(self) -> bool:
@@ -210,7 +209,7 @@ def _undo(run: Run, one: UndoStep) -> UndoStatus:
         state=one.state,
         because=one.because,
         by_hand=by_hand(run.plan, one.undo),
-        left=one.state is UndoState.DONE and one.because.startswith(_LEFT),
+        left=one.state is UndoState.LEFT,
     )
 
 

@@ -110,6 +110,7 @@ def _apply(run: Run, entry: Entry) -> None:
     elif entry.kind == "end":
         run.outcome = Outcome(entry.data.get("outcome", Outcome.RUNNING.value))
         run.phase = Phase.ENDED
+        run.rollbacks += run.outcome in (Outcome.ROLLED_BACK, Outcome.ROLLBACK_INCOMPLETE)
         _remember(run, entry.data.get("status"))
 
 

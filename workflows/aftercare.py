@@ -1,7 +1,7 @@
 """Aftercare: a day of half-hourly health and hourly error rates, a week of daily checks, and the
 items people owe. It watches and tells; it never rolls back."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway import names
     from slipway.base import Message
     from slipway.digest import canonical
+    from slipway.messages.aftercare import AftercareState, Look
     from slipway.messages.backup import DropSide
     from slipway.messages.controls import Acknowledge, Reply
     from slipway.messages.notice import Notice, SendNotice
@@ -46,27 +47,6 @@ class AftercareRequest(Message):
     """pod-template-hash service by service."""
     side_database: str
     place: Place
-
-
-class Look(Message):
-    """One look at everything: when, and what was found."""
-
-    at: datetime
-    kind: str
-    """health, errors, daily or weekly."""
-    healthy: bool
-    because: str
-
-
-class AftercareState(Message):
-    """What aftercare has seen so far; the query `status` returns it."""
-
-    deployment: str
-    phase: str
-    looks: list[Look] = []
-    items: dict[str, str] = {}
-    """Human items: owner, and by whom they were acknowledged."""
-    superseded_by: str = ""
 
 
 @workflow.defn(name=names.AFTERCARE_TYPE)

@@ -30,6 +30,7 @@ async def finish(steps: Steps) -> DeploymentResult:
         kind: NoticeKind = "rolled_back" if run.outcome in _UNDONE else "stopped"
         steps.notices.send(kind, f"{run.release.version}: {run.outcome.value}", because)
     await steps.notices.sent()
+    steps.event(f"Ended: {run.outcome.value}.")
     run.phase = Phase.ENDED
     steps.say("", because)
     before = run.changed

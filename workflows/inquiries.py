@@ -25,8 +25,8 @@ with workflow.unsafe.imports_passed_through():
         ReportRequest,
         ReportResult,
     )
-    from slipway.status import StatusDocument, status_of
-    from slipway.undo import run_from_record
+    from slipway.status import StatusDocument
+    from slipway.undo import status_from_record
 
 from workflows.calls import Call, start_activity
 from workflows.options import LONG, READ
@@ -42,7 +42,7 @@ class Report:
         record: Record = await start_activity(
             Call(Records.read, ReadRecord(place=request.place), READ, "read the record")
         )
-        status = _last_status(record)
+        status = status_from_record(record, now=workflow.now())
         states: ArtefactStates = await start_activity(
             Call(
                 Records.verify,
@@ -84,13 +84,6 @@ class FindDeployments:
             Call(Records.find, FindRecords(place=request.place), READ, "list records")
         )
         return FindResult(records=found.records)
-
-
-def _last_status(record: Record) -> StatusDocument:
-    for entry in reversed(record.entries):
-        if entry.kind == "end" and "status" in entry.data:
-            return StatusDocument.model_validate(entry.data["status"])
-    return status_of(run_from_record(record, now=workflow.now()))
 
 
 def _artefacts(status: StatusDocument) -> list[Artefact]:

@@ -94,6 +94,7 @@ def test_what_was_not_undone_stands_there_with_the_way_to_do_it() -> None:
 
 def test_a_database_left_as_it_is_counts_as_not_undone() -> None:
     run = rolled_back_run(database=None)
+    run.undo[0].state = UndoState.LEFT
     run.undo[0].because = "left as it is, by the plan, by request or by a person's decision"
     text = report_markdown(seen(run))
     assert "its data is not: 1 service serves the former image again" in text

@@ -11,6 +11,7 @@ from temporalio.client import Client, WorkflowFailureError
 
 from slipway import names
 from slipway.errors import ForeignChange
+from slipway.messages.aftercare import AftercareState
 from slipway.messages.controls import Control, Reject
 from slipway.messages.record import Entry
 from slipway.plan import Plan
@@ -22,7 +23,6 @@ from tests.fakes.plans import image, small_plan, small_release
 from tests.fakes.world import fails, says
 from tests.workflow.harness import Harness, reset_before
 from tests.workflow.holds import Hold, images, nothing
-from workflows.aftercare import AftercareState
 
 FORWARD = ("apply ", "migrate ")
 

@@ -55,6 +55,7 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
             await _undo_all(steps, verdict, without_database)
         trouble = await _trouble(steps)
         if trouble is None:
+            steps.event("Verified: health, critical functions and smoke flows work as before.")
             run.outcome = Outcome.ROLLED_BACK
             break
         if not await _again(steps, trouble):
@@ -68,14 +69,15 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
 
 async def _undo_all(steps: Steps, verdict: Verdict, without_database: bool) -> None:
     """Services first, newest first; then the data."""
-    pending = [one for one in reversed(steps.run.undo) if one.state is not UndoState.DONE]
+    settled = (UndoState.DONE, UndoState.LEFT)
+    pending = [one for one in reversed(steps.run.undo) if one.state not in settled]
     await _restore_services(steps, pending)
     for step in pending:
         if not isinstance(step.undo, RestoreDatabase):
             continue
         if without_database or not await _database_wanted(steps, verdict):
-            step.because = "left as it is, by the plan, by request or by a person's decision"
-            step.state = UndoState.DONE
+            because = "left as it is, by the plan, by request or by a person's decision"
+            await _settle(steps, step, UndoState.LEFT, because)
         else:
             await _restore_database(steps, step, step.undo)
 
@@ -233,19 +235,18 @@ async def _ask(steps: Steps, step: str, verdict: Verdict, choices: tuple[Choice,
 
 
 async def _undone(steps: Steps, step: UndoStep, because: str) -> None:
-    step.state, step.because = UndoState.DONE, because
     steps.event(f"Put back {step.step}: {because}")
-    await _write(steps, step)
+    await _settle(steps, step, UndoState.DONE, because)
 
 
 async def _not_undone(steps: Steps, step: UndoStep, because: str) -> None:
-    step.state, step.because = UndoState.FAILED, because
     steps.event(f"Not put back {step.step}: {because}")
-    await _write(steps, step)
+    await _settle(steps, step, UndoState.FAILED, because)
 
 
-async def _write(steps: Steps, step: UndoStep) -> None:
+async def _settle(steps: Steps, step: UndoStep, state: UndoState, because: str) -> None:
     """The record follows as well as it can: a dead store must not hold up a rollback."""
+    step.state, step.because = state, because
     data = {"state": step.state.value}
     try:
         await steps.records.write(
@@ -256,11 +257,12 @@ async def _write(steps: Steps, step: UndoStep) -> None:
 
 
 async def _write_down(steps: Steps) -> None:
-    """Incident record and post-mortem draft."""
+    """Incident record and post-mortem draft; those of another rollback of this deployment stay."""
     run = steps.run
+    number = f"-{run.rollbacks + 1}" if run.rollbacks else ""
     documents: list[tuple[str, Any, str]] = [
-        ("incident.json", incident_record(run), "application/json"),
-        ("post-mortem.md", post_mortem(run), "text/markdown"),
+        (f"incident{number}.json", incident_record(run), "application/json"),
+        (f"post-mortem{number}.md", post_mortem(run), "text/markdown"),
     ]
     for name, content, media_type in documents:
         try:

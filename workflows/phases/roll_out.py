@@ -42,6 +42,7 @@ async def roll_out(steps: Steps, name: str) -> None:
 
 async def verify_service(steps: Steps, service: Service) -> None:
     """Check health and critical functions; what fails three times is rolled back."""
+    state = steps.run.service(service.name)
     while True:
         checked: Checked = await steps.forward(
             f"verify:{service.name}",
@@ -52,10 +53,11 @@ async def verify_service(steps: Steps, service: Service) -> None:
         )
         worst = gravest(checked.verdicts)
         if worst is None or worst.kind is Kind.PROCEED:
-            steps.run.service(service.name).verdict = worst.because if worst else ""
+            if state.state is not ServiceState.DEPLOYED:  # its traffic says more
+                state.verdict = worst.because if worst else ""
             return
         steps.run.verdict = worst
-        steps.run.service(service.name).verdict = worst.because
+        state.verdict = worst.because
         if worst.kind is Kind.ROLLBACK:
             raise RollBackRun(worst)
         await park(steps, f"verify:{service.name}", worst, (Choice.RETRY,))
