@@ -128,7 +128,8 @@ def _documents(stack: Stack, made: Environment, wish: Wish) -> tuple[str, ...]:
     )
     changes = troubles.overlaid(wish.trouble, datetime.now(UTC))
     overlay = wish.overlay or releases.write_overlay(stack, made, changes=changes, **given)
-    return (str(wish.plan), str(release), "--overlay", str(overlay))
+    plan = troubles.plan_for(wish.trouble, wish.plan, made.path)
+    return (str(plan), str(release), "--overlay", str(overlay))
 
 
 class Diary:

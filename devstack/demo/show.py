@@ -21,7 +21,7 @@ def opening(stack: Stack, made: Environment, wish: Wish) -> None:
     print(
         f"\n{RULE}\nReleasing {wish.version} to the local production; "
         f"migrations pending: {wish.pending}; {fault or 'all services are sound'}.\n"
-        f"Waits are divided by {wish.trouble.time_scale or made.time_scale:g}. "
+        f"Waits are divided by {made.time_scale:g}. "
         "The demo's people answer by themselves.\n"
         f"Temporal UI: {stack.temporal_ui_url}\n{RULE}\n",
         flush=True,

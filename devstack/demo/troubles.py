@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from devstack.demo.people import WILLING, Manner
 from devstack.stack import Stack
 from devstack.world import layout
@@ -33,8 +35,8 @@ class Trouble:
     """What is not as it should be around a release. The defaults are an ordinary day."""
 
     manner: Manner = WILLING
-    time_scale: float | None = None
-    """Lengths are divided by this instead of the environment's own."""
+    approval_deadline: str | None = None
+    """The plan's, shortened: a demo does not wait a day, nor may its evidence be that old."""
     opens_in: timedelta | None = None
     """The deployment window is shut, and opens so much later."""
     deaf: bool = False
@@ -51,7 +53,7 @@ STUBBORN = Trouble(manner=_RETRY_FIRST)
 TROUBLES: dict[str, Trouble] = {
     "backup:truncated": Trouble(damaged_dump=True),
     "approval:rejected": Trouble(manner=Manner(approval="reject")),
-    "approval:expires": Trouble(manner=Manner(approval="silence"), time_scale=900.0),
+    "approval:expires": Trouble(manner=Manner(approval="silence"), approval_deadline="30m"),
     "window:closed": Trouble(opens_in=timedelta(days=2)),
     "metrics:down": Trouble(manner=_RETRY_FIRST, outage=Outage("prometheus")),
     "store:down": Trouble(manner=_RETRY_FIRST, outage=Outage("versitygw", 60.0)),
@@ -62,8 +64,6 @@ TROUBLES: dict[str, Trouble] = {
 def overlaid(trouble: Trouble, now: datetime) -> dict[str, Any]:
     """Return what a plan's overlay says differently because of a trouble."""
     changes: dict[str, Any] = {}
-    if trouble.time_scale is not None:
-        changes["time_scale"] = trouble.time_scale
     if trouble.opens_in is not None:
         day = _DAYS[(now + trouble.opens_in).weekday()]
         hours = {"start": "00:00", "end": "24:00", "timezone": "UTC"}
@@ -71,6 +71,17 @@ def overlaid(trouble: Trouble, now: datetime) -> dict[str, Any]:
     if trouble.deaf:
         changes["notices"] = {"webhook": NOBODY}
     return changes
+
+
+def plan_for(trouble: Trouble, plan: Path, folder: Path) -> Path:
+    """Return the plan to deploy by: a changed copy in `folder` where the trouble asks for one."""
+    if trouble.approval_deadline is None:
+        return plan
+    document = yaml.safe_load(plan.read_text())
+    document.setdefault("timings", {})["approval_deadline"] = trouble.approval_deadline
+    path = folder / f"changed-{plan.name}"
+    layout.write_json(path, document)
+    return path
 
 
 def programs(trouble: Trouble, stack: Stack) -> Path | None:

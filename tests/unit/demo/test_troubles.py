@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from devstack.demo import troubles
+from devstack.demo.run import PLAN
 from devstack.demo.troubles import CUT, NONE, TROUBLES, Trouble, overlaid
 from devstack.demo.wishes import interrupted, wished
 from devstack.stack import Stack
 from devstack.world import expectations
 from slipway.plan import Window
 from slipway.window import until_open
+from starter.loading import load_plan
 from starter.overlay import lay_over
 
 _NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -32,6 +34,14 @@ def test_each_trouble_is_listed_and_can_be_wished() -> None:
 def test_an_overlay_may_say_it(name: str) -> None:
     changes = overlaid(TROUBLES[name], _NOW)
     assert lay_over({}, changes, "overlay.yaml").items() >= changes.items()
+
+
+def test_a_shorter_deadline_is_all_that_differs_from_the_plan(tmp_path: Path) -> None:
+    changed = load_plan(troubles.plan_for(TROUBLES["approval:expires"], PLAN, tmp_path))
+    plan = load_plan(PLAN)
+    timings = plan.timings.model_copy(update={"approval_deadline": 1800.0})
+    assert changed == plan.model_copy(update={"timings": timings})
+    assert troubles.plan_for(NONE, PLAN, tmp_path) == PLAN
 
 
 def test_an_ordinary_day_changes_nothing() -> None:
