@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Self
 
 from devstack import up
 from devstack.demo import fresh, troubles, workers
@@ -65,20 +66,7 @@ def alone(fault: str) -> bool:
 
 def sweep(faults: Sequence[str], *, jobs: int, file: Path | None, tell: Say) -> list[Result]:
     """Run the demo for each fault; `file` keeps the results, those of earlier sweeps included."""
-    stack = up.up(demo=False)
-    names = history.POOL[-jobs:]  # environments of these names have a past
     results = known(file)
-    slots: queue.Queue[str] = queue.Queue()
-    for name in names:
-        workers.start(stack, _queue(name))
-        slots.put(name)
-
-    def run(fault: str) -> Result:
-        name = slots.get()
-        try:
-            return _run(stack, name, fault)
-        finally:
-            slots.put(name)
 
     def keep(result: Result) -> None:
         results[result.fault] = result
@@ -86,16 +74,40 @@ def sweep(faults: Sequence[str], *, jobs: int, file: Path | None, tell: Say) -> 
         if file is not None:
             layout.write_json(file, [asdict(one) for one in results.values()])
 
-    try:
-        _in_parallel([one for one in faults if not alone(one)], jobs, run, keep)
-        _in_parallel([one for one in faults if alone(one)], 1, run, keep)
-    finally:
-        up.up(demo=False)
-        for name in names:
-            workers.stop(stack, _queue(name))
-            with suppress(StackError):
-                environments.destroy(stack, name)
+    with _Slots(up.up(demo=False), jobs) as slots:
+        _in_parallel([one for one in faults if not alone(one)], jobs, slots.run, keep)
+        _in_parallel([one for one in faults if alone(one)], 1, slots.run, keep)
     return [results[one] for one in faults]
+
+
+class _Slots:
+    """Environments with workers of their own; each takes one run after the other."""
+
+    def __init__(self, stack: Stack, jobs: int) -> None:
+        self._stack = stack
+        self._names = history.POOL[-jobs:]  # environments of these names have a past
+        self._free: queue.Queue[str] = queue.Queue()
+
+    def __enter__(self) -> Self:
+        for name in self._names:
+            workers.start(self._stack, _queue(name))
+            self._free.put(name)
+        return self
+
+    def run(self, fault: str) -> Result:
+        """Run one fault in the next free environment."""
+        name = self._free.get()
+        try:
+            return _run(self._stack, name, fault)
+        finally:
+            self._free.put(name)
+
+    def __exit__(self, *_: object) -> None:
+        up.up(demo=False)
+        for name in self._names:
+            workers.stop(self._stack, _queue(name))
+            with suppress(StackError):
+                environments.destroy(self._stack, name)
 
 
 def line(result: Result) -> str:
