@@ -72,6 +72,10 @@ class Sources:
 
     async def read_traffic(self, began: float) -> None:
         """Read the request counters of all services since the window began."""
+        if self.pods_missing is not None and not self.pods:  # whose counters, nobody knows
+            names = (one.service.name for one in self._request.watched)
+            self.traffic = dict.fromkeys(names, self.pods_missing)
+            return
         at, interval = time.time(), self._request.metrics.scrape_interval
         series = await self._samples(
             self._request.metrics.requests, self._request.watched, at, began
