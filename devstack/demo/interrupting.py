@@ -27,13 +27,16 @@ class Interrupting:
     ) -> None:
         self._stack, self._queue, self._planned, self._tell = stack, queue, planned, tell
         self._over = threading.Event()
+        self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
         self._failed = ""
         self.began: float | None = None
         self.done: list[Interruption] = []
 
     def see(self, status: dict[str, Any]) -> None:
-        """Begin as soon as the run can be seen."""
+        """Begin as soon as the run can be seen. A rollback is short: then there is no pause."""
+        if status["phase"] == "roll_back":
+            self._hurry.set()
         if self._thread is None and status["outcome"] == "running":
             self.began = time.time()
             self._thread = threading.Thread(target=self._all, name="interruptions", daemon=True)
@@ -41,13 +44,15 @@ class Interrupting:
 
     def _all(self) -> None:
         for number, one in enumerate(self._planned, 1):
-            if self._over.wait(one.pause):
+            self._hurry.wait(one.pause)
+            if self._over.is_set():
+                self._tell(f"the run has ended before {len(self._planned) - number + 1} of them")
                 return
             self._tell(f"{number} of {len(self._planned)}: {one}")
             began = time.monotonic()
             try:
                 self._strike(one)
-            except StackError as error:
+            except (StackError, OSError) as error:
                 self._failed = str(error)
                 return
             self.done.append(one)
@@ -86,6 +91,7 @@ class Interrupting:
     def __exit__(self, *_: object) -> None:
         """Finish what has begun; then every server serves and both workers are fresh."""
         self._over.set()
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join(timeout=240)
         up.up()

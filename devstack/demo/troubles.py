@@ -48,7 +48,7 @@ class Trouble:
 
 NONE = Trouble()
 _RETRY_FIRST = Manner(decisions=("retry", "rollback"))
-STUBBORN = Trouble(manner=_RETRY_FIRST)
+STUBBORN = Trouble(manner=Manner(decisions=("retry", "retry", "retry", "rollback")))
 """Nothing is wrong, and the operator has a parked step tried again before it is rolled back."""
 TROUBLES: dict[str, Trouble] = {
     "backup:truncated": Trouble(damaged_dump=True),
