@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
+from devstack.errors import StackError
 from devstack.layout import CHECKOUT
 from devstack.process import Processes, Spec
 from devstack.stack import Stack
@@ -115,6 +117,21 @@ def start(stack: Stack, queue: str, *, programs: Path | None = None) -> None:
         crew.launch()
     for crew in crews:
         crew.wait()
+
+
+def spec(stack: Stack, queue: str, role: str) -> Spec:
+    """Return how a worker of a role is started."""
+    return Crew(stack, queue, role).spec()
+
+
+def wait_polled(stack: Stack, queue: str) -> None:
+    """Wait until workers started by somebody else poll both queues. Raises StackError."""
+    deadline = time.monotonic() + READY_SECONDS
+    for role in ROLES:
+        while (missing := Crew(stack, queue, role).missing()) is not None:
+            if time.monotonic() > deadline:
+                raise StackError(f"{missing} after {READY_SECONDS:.0f} s; see the workers' logs.")
+            time.sleep(0.2)
 
 
 def stop(stack: Stack, queue: str) -> None:
