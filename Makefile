@@ -7,6 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.slipway-installed
 PYTEST_ARGS ?=
 FAULT ?=
+KILL ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build stack down demo check test bench clean
@@ -40,8 +41,8 @@ stack: setup ## start the local stack and leave it up
 down: setup ## stop the local stack, keep its data
 	@$(BIN)/python -m devstack down
 
-demo: setup ## carry the example release to production; FAULT=service:fault makes it fail
-	@$(BIN)/python -m devstack.demo $(if $(FAULT),--fault $(FAULT))
+demo: setup ## carry the example release to production; FAULT=service:fault or KILL=seed disturb it
+	@$(BIN)/python -m devstack.demo $(if $(FAULT),--fault $(FAULT)) $(if $(KILL),--kill $(KILL))
 
 check: setup ## format, lint, types, import contracts, unit tests: about a minute, no server
 	$(BIN)/ruff format --check .

@@ -91,13 +91,20 @@ class Records:
         place = request.place
         root = f"{place.prefix}records/{place.environment}/"
         names = sorted(await self._store.folders(place.bucket, root), reverse=True)
-        found = []
-        for name in names[: request.limit]:
-            found.append(await self._summary(place.model_copy(update={"deployment": name})))
+        found: list[RecordSummary] = []
+        for name in names:
+            if len(found) == request.limit:
+                break
+            summary = await self._summary(place.model_copy(update={"deployment": name}))
+            found += [summary] if summary else []
         return RecordList(records=found)
 
-    async def _summary(self, place: Place) -> RecordSummary:
-        ends = [key for key, _, kind in await self._entries(place) if kind == "end"]
+    async def _summary(self, place: Place) -> RecordSummary | None:
+        """None: a folder without an entry. Some stores still list it when all in it is deleted."""
+        entries = await self._entries(place)
+        if not entries:
+            return None
+        ends = [key for key, _, kind in entries if kind == "end"]
         outcome = ""
         if ends:
             outcome = str((await self._entry(place, ends[-1])).data.get("outcome", ""))

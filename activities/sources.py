@@ -56,6 +56,10 @@ class Sources:
             return
         self.pods, self.pods_missing = [pod for found in lists for pod in found], None
 
+    def _judged(self) -> list[Watched]:
+        """The services that the window is about: one that was just replaced, or all."""
+        return [one for one in self._request.watched if one.focus or self._request.full]
+
     def pods_of(self, watched: Watched) -> list[Raw]:
         """Return the pods of the version that a service should be running."""
         if not watched.pod_hash:
@@ -72,6 +76,10 @@ class Sources:
 
     async def read_traffic(self, began: float) -> None:
         """Read the request counters of all services since the window began."""
+        if self.pods_missing is not None and not self.pods:  # whose counters, nobody knows
+            names = (one.service.name for one in self._request.watched)
+            self.traffic = dict.fromkeys(names, self.pods_missing)
+            return
         at, interval = time.time(), self._request.metrics.scrape_interval
         series = await self._samples(
             self._request.metrics.requests, self._request.watched, at, began
@@ -87,7 +95,7 @@ class Sources:
 
     async def read_latency(self, began: float) -> None:
         """Read the latency histograms of the services whose latency is judged."""
-        judged = [one for one in self._request.watched if one.focus or self._request.full]
+        judged = self._judged()
         if not judged:
             return
         series = await self._samples(self._request.metrics.latency, judged, time.time(), began)
@@ -99,11 +107,14 @@ class Sources:
             )
 
     async def read_shared(self, began: float) -> None:
-        """Read what belongs to all services: database connections, external calls."""
+        """Read the database's connections, and the external calls of the services in focus."""
+        judged = self._judged()
+        if not judged:
+            return
         at, metrics = time.time(), self._request.metrics
         window = max(at - began, 4 * metrics.scrape_interval)
         namespace = self._request.watched[0].workload.namespace
-        pods = _regex(self._request.watched)
+        pods = _regex(judged)
         self.connections, self.external = await asyncio.gather(
             *(
                 self._metrics.number(

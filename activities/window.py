@@ -15,7 +15,13 @@ from slipway.judgements.counters import Unreadable
 from slipway.judgements.health import count_probe, judge_health
 from slipway.judgements.pods import restarts
 from slipway.judgements.traffic import nothing_to_read
-from slipway.judgements.window import ServiceRead, judge_now, judge_service, judge_shared
+from slipway.judgements.window import (
+    ServiceRead,
+    Shared,
+    judge_now,
+    judge_service,
+    judge_shared,
+)
 from slipway.judgements.workload import name_of
 from slipway.messages.watch import Mark, Reading, SliceSeen, Watched, WatchSlice
 from slipway.plan import ServiceKind
@@ -144,16 +150,16 @@ class Window:
         await sources.look_at_pods()
         reads = [sources.read_traffic(mark.began), sources.read_logs(mark.began)]
         if request.last:
-            reads.append(sources.read_latency(mark.began))
-        if request.last and request.full:
-            reads.append(sources.read_shared(mark.began))
+            reads += [sources.read_latency(mark.began), sources.read_shared(mark.began)]
         await asyncio.gather(*reads)
         seconds = max(1e-3, time.time() - mark.began)
         found = list(self._seen.corruption)
         for one in request.watched:
             found += judge_service(self._of(one), request, mark, seconds)
         if sources.connections is not None and sources.external is not None:
-            found += judge_shared(sources.connections, sources.external, request)
+            shared = Shared(sources.connections, sources.external)
+            focus = [self._of(one) for one in request.watched if one.focus]
+            found += judge_shared(shared, focus, request)
         if sources.pods_missing is not None:
             found.append(nothing_to_read(Signal.PODS, None, sources.pods_missing))
         return [one for one in found if request.last or one.kind is Kind.ROLLBACK]

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from devstack import build, compose, testing, up
 from devstack.errors import StackError
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "ask each server whether it serves; starts nothing"),
         ("check-compose", _check_compose, "validate docker-compose.yml without an engine"),
         ("faults", _faults, "list the faults of `make demo FAULT=…` and how each run may end"),
+        ("sweep", _sweep, "run the demo for every fault, once for each class of traffic"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
@@ -47,7 +49,25 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--quiet", action="store_true", help="do not list the programs")
         if name == "faults":
             sub.add_argument("--json", action="store_true", help="print JSON")
+        if name == "sweep":
+            _sweep_options(sub)
     return parser
+
+
+def _sweep_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="run what fits, such as '*:errors3' or 'gate:*'; may be given several times",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2, choices=range(1, 11), metavar="N", help="runs side by side"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="keep the results here, earlier ones as well"
+    )
 
 
 def _up(_: argparse.Namespace) -> int:
@@ -107,6 +127,17 @@ def _faults(options: argparse.Namespace) -> int:
             print(f"    {end.outcome}, exit {end.exit_code}, {reasons}, in {end.within:.0f} s")
     print("Seconds count from the change, before they are divided by the environment's time scale.")
     return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from devstack.demo import sweep  # the demo's clients take a second to import
+
+    faults = sweep.chosen(options.only)
+    if not faults:
+        raise StackError("No fault fits: `python -m devstack faults` lists them.")
+    results = sweep.sweep(faults, jobs=options.jobs, file=options.json, tell=up.say)
+    print(f"\n{sweep.table(results)}")
+    return 1 if any(one.wrong for one in results) else 0
 
 
 if __name__ == "__main__":

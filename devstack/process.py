@@ -22,6 +22,7 @@ from devstack.errors import StackError, tail
 
 POLL_SECONDS = 0.05
 LOG_BYTES = 20_000_000
+KILL_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,22 @@ class Processes:
         self._file(name).unlink(missing_ok=True)
         return running
 
+    def send(self, name: str, number: int) -> None:
+        """Send a signal to the program and its children; SIGKILL is waited for.
+
+        Nothing happens when it does not run.
+        """
+        remains = self._read(name)
+        if remains is None or self.pid(name) is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(remains.pid, number)
+        deadline = time.monotonic() + KILL_SECONDS
+        while number == signal.SIGKILL and start_time(remains.pid) == remains.started:
+            if time.monotonic() > deadline:
+                raise StackError(f"{name} (process {remains.pid}) does not end, even by SIGKILL.")
+            time.sleep(POLL_SECONDS)
+
     def wait_ready(self, name: str, check: Callable[[], str | None], seconds: float) -> None:
         """Wait until `check` returns None; it returns what is still missing.
 
@@ -163,7 +180,10 @@ def _start_time_by_ps(pid: int) -> str | None:
 
 
 def _end(name: str, remains: Remains) -> None:
-    for number, seconds in ((remains.stop_signal, remains.grace_seconds), (signal.SIGKILL, 10.0)):
+    for number, seconds in (
+        (remains.stop_signal, remains.grace_seconds),
+        (signal.SIGKILL, KILL_SECONDS),
+    ):
         with suppress(ProcessLookupError):
             if number == signal.SIGKILL:
                 os.killpg(remains.pid, number)

@@ -187,7 +187,7 @@ class _Bringer:
     def one(self, server: Server) -> None:
         """Have one server running."""
         began = time.monotonic()
-        if bring_up(server, self._processes, _wait_for_port):
+        if bring_up(server, self._processes, wait_for_port):
             self.started += 1
             self._tell(f"  {server.name}: ready in {time.monotonic() - began:.1f} s")
 
@@ -197,7 +197,7 @@ class _Bringer:
                 list(pool.map(self.one, group))
 
 
-def _wait_for_port(port: int) -> None:
+def wait_for_port(port: int) -> None:
     """A predecessor may keep its port while it ends (kube-apiserver does, for seconds)."""
     deadline = time.monotonic() + PORT_SECONDS
     while not ports.is_free(port):

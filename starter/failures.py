@@ -10,6 +10,10 @@ _SERVER = (
 )
 
 
+_CUT_OFF = ("transport error", "connection reset", "connection closed", "broken pipe")
+"""What is left of a call whose server died under it; its status says UNKNOWN."""
+
+
 def explain_failure(error: BaseException) -> tuple[int, str] | None:
     """Return exit code and sentence of a failure that is understood; None for a bug."""
     if isinstance(error, Stop):
@@ -91,7 +95,8 @@ def _of_rpc(error: BaseException) -> tuple[int, str] | None:
     if not isinstance(error, RPCError):
         return None
     text = error.message
-    if error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED):
+    away = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+    if away or any(words in text.lower() for words in _CUT_OFF):
         return UNREACHABLE, str(server_unreachable(f"{text}."))
     if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED):
         return UNREACHABLE, f"The Temporal server refuses you: {text}. Check its API key or TLS."

@@ -6,7 +6,7 @@ The client's typed models are not used: they drop fields that they do not know.
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -135,6 +135,13 @@ class KubeApi:
         kind: str = JSON,
     ) -> bytes:
         call = partial(self._request, method, target.path, query, body, kind)
+        try:
+            return await self._answered(target, verb, call)
+        except Forbidden as forbidden:
+            await self._refuse_starting(forbidden)
+        return await self._answered(target, verb, call)
+
+    async def _answered(self, target: Target, verb: str, call: Callable[[], bytes]) -> bytes:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, call)
@@ -142,6 +149,19 @@ class KubeApi:
             raise self._explained(target, verb, error) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unreachable(f"{type(error).__name__}: {error}") from None
+
+    async def _refuse_starting(self, forbidden: Forbidden) -> None:
+        """An API server that has just started forbids everything until it has read the Roles: that
+        is no missing right. Raises Unreachable while it does not say that it is ready."""
+        ready = partial(self._request, "GET", "/readyz", {}, None, JSON)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, ready)
+        except (ApiException, urllib3.exceptions.HTTPError, OSError):
+            raise Unreachable(
+                f"{forbidden} The Kubernetes API at {self.host} is not ready, though: while it "
+                "starts it forbids everything.",
+                "Retry once it is.",
+            ) from None
 
     def _request(
         self, method: str, path: str, query: Mapping[str, Any], body: Any, kind: str

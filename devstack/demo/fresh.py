@@ -5,15 +5,15 @@ import asyncio
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from devstack.demo import outside
+from devstack.demo import bucket
 from devstack.stack import Stack
 from devstack.world import environment as environments
 from devstack.world.environment import Environment
 
 
 def environment(stack: Stack, name: str) -> Environment:
-    """Return the environment as if nothing had ever been deployed to it."""
-    made = environments.load(stack, name)
+    """Return the environment as if nothing had ever been deployed to it, made if need be."""
+    made = environments.create(stack, name)
     if _touched(stack, made):
         asyncio.run(_end_runs(stack, name))
         _forget_records(stack, made)
@@ -22,7 +22,7 @@ def environment(stack: Stack, name: str) -> Environment:
 
 
 def _touched(stack: Stack, made: Environment) -> bool:
-    listing = outside.object_store(stack).list_objects_v2(
+    listing = bucket.client(stack).list_objects_v2(
         Bucket=made.bucket, Prefix=_records(made), MaxKeys=1
     )
     return bool(listing.get("KeyCount"))
@@ -34,7 +34,7 @@ def _records(made: Environment) -> str:
 
 def _forget_records(stack: Stack, made: Environment) -> None:
     """Backups stay, as their lock demands; records of the world that is dropped do not."""
-    store = outside.object_store(stack)
+    store = bucket.client(stack)
     pages = store.get_paginator("list_objects_v2").paginate(
         Bucket=made.bucket, Prefix=_records(made)
     )

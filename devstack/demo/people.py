@@ -1,10 +1,12 @@
 """The demo's people: they confirm, approve, and answer parked steps, by the command line."""
 
 import asyncio
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
@@ -20,6 +22,19 @@ OPERATOR = "on-call@teei.com"
 LOOK_SECONDS = 0.3
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How the demo's people answer."""
+
+    approval: Literal["approve", "reject", "silence"] = "approve"
+    decisions: tuple[str, ...] = ("rollback",)
+    """What the operator chooses about a parked step: the first time, the second time, … (then the
+    last again). Where a step does not offer it, its last choice, the default, is taken."""
+
+
+WILLING = Manner()
+
+
 @dataclass
 class People:
     """Watches one environment's newest deployment and answers what it asks, once each."""
@@ -28,8 +43,9 @@ class People:
     environment: str
     not_this: str = ""
     """ID of an earlier deployment, which is not theirs to answer."""
-    decide: str = "rollback"
-    """What the operator chooses about a parked step."""
+    manner: Manner = WILLING
+    see: Callable[[dict[str, Any]], None] = lambda _: None
+    """Is shown every status as well."""
     answered: set[str] = field(default_factory=set)
     parked: list[dict[str, Any]] = field(default_factory=list)
     """Every step that was parked, as seen."""
@@ -55,6 +71,7 @@ class People:
             status = await self._status(client)
             if status is None or status["id"] == self.not_this:
                 continue
+            self.see(status)
             for wait in status["waiting_for"]:
                 await asyncio.to_thread(self._answer, status, wait)
 
@@ -64,32 +81,56 @@ class People:
         try:
             status: dict[str, Any] | None = await handle.query("status")
         except (RPCError, WorkflowQueryFailedError):
-            return None  # not started yet, or between two workflow tasks
+            return None  # not started yet, between two workflow tasks, or a server is away
         return status
 
     def _answer(self, status: dict[str, Any], wait: dict[str, Any]) -> None:
         key = f"{status['id']}/{wait['kind']}/{wait['what']}"
+        if wait["kind"] == "operator":
+            key += f"/{wait['until']}"  # the same step may ask again, in the same words
         if key in self.answered:
             return
-        if wait["kind"] == "acknowledge":
-            item = next((one for one in CONFIRMERS if one in wait["what"]), "")
-            self._say(key, "acknowledge", status["id"], item, "--person", CONFIRMERS[item])
-        elif wait["kind"] == "approval":
-            self._say(key, "approve", status["id"], "--role", ROLE, "--person", APPROVER, "--yes")
-        elif wait["kind"] == "operator":
-            self._decide(key, status)
+        match wait["kind"]:
+            case "acknowledge" | "approval" if self.manner.approval == "silence":
+                return
+            case "acknowledge":
+                item = next((one for one in CONFIRMERS if one in wait["what"]), "")
+                self._say(key, "acknowledge", status["id"], item, "--person", CONFIRMERS[item])
+            case "approval":
+                self._approve(key, status["id"])
+            case "operator":
+                self._decide(key, status, wait)
+            case "window":
+                why = ("--person", OPERATOR, "--reason", "the window is not before the day after")
+                self._say(key, "abort", status["id"], *why)
 
-    def _decide(self, key: str, status: dict[str, Any]) -> None:
-        step = status["current"]["step"]
-        self.parked.append({"at": time.time(), "step": step, "verdict": status["verdict"]})
+    def _approve(self, key: str, identity: str) -> None:
+        who = ("--role", ROLE, "--person", APPROVER)
+        if self.manner.approval == "reject":
+            self._say(key, "reject", identity, *who, "--reason", "not this release")
+        else:
+            self._say(key, "approve", identity, *who, "--yes")
+
+    def _decide(self, key: str, status: dict[str, Any], wait: dict[str, Any]) -> None:
+        step, wanted = status["current"]["step"], self.manner.decisions
+        asked = len({one["key"] for one in self.parked if one["step"] == step} - {key})
+        choice = wanted[min(asked, len(wanted) - 1)]
+        if choice not in wait["choices"]:
+            choice = wait["choices"][-1]
+        if all(one["key"] != key for one in self.parked):
+            seen = {"key": key, "at": time.time(), "step": step, "verdict": status["verdict"]}
+            self.parked.append({**seen, "because": wait["what"], "choice": choice})
         self._say(
             key,
-            *("resolve", status["id"], self.decide, "--step", step),
+            *("resolve", status["id"], choice, "--step", step),
             *("--person", OPERATOR, "--reason", "decided by the demo's operator"),
         )
 
     def _say(self, key: str, *arguments: str) -> None:
-        answer = self.cli.run(*arguments)
+        try:
+            answer = self.cli.run(*arguments)
+        except subprocess.TimeoutExpired:  # a server is away: later again
+            return
         self.said.append(f"$ slipway {' '.join(arguments)}  -> {answer.code}")
         if answer.code == 0:
             self.answered.add(key)

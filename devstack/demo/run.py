@@ -1,25 +1,29 @@
 """One deployment on one environment, from its start to the look from outside."""
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from devstack.demo import outside
+from devstack.demo import audit, outside, told, troubles
 from devstack.demo.cli import Cli
+from devstack.demo.interrupting import Interrupting
+from devstack.demo.interruptions import Interruption
+from devstack.demo.look import Seen, look
+from devstack.demo.outage import Calm, Disturbance, ServerAway
 from devstack.demo.people import People
+from devstack.demo.troubles import Trouble
 from devstack.layout import CHECKOUT
 from devstack.stack import Stack
 from devstack.world import release as releases
 from devstack.world.environment import Environment
 
 PLAN = CHECKOUT / "plans" / "teei-production.yaml"
-LOOKS = {
-    "deployed": outside.deployed,
-    "rolled_back": outside.rolled_back,
-    "stopped": outside.stopped,
-    "rejected": outside.stopped,
-    "expired": outside.stopped,
-}
+UNREACHABLE = 8
+"""How the command line ends when no server answers: it is asked to follow on."""
+_PATIENCE = 120.0
+_WIDTH = 78
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Wish:
     """The gate whose evidence fails it, or `stale`."""
     staging_fault: tuple[str, str] | None = None
     """A service and the fault it shows in staging."""
+    trouble: Trouble = troubles.NONE
+    """What goes wrong around the release."""
+    interruptions: tuple[Interruption, ...] = ()
+    """What is done to workers and servers meanwhile."""
     version: str = "1.1.0"
     plan: Path = PLAN
     services: tuple[str, ...] | None = None
@@ -48,7 +56,14 @@ class Ending:
     wrong: list[str]
     parked: list[dict[str, Any]]
     said: list[str]
-    before: outside.Seen
+    disturbed: list[str]
+    """What was done to the run, with its times."""
+    before: Seen
+    started: float
+    """When the run was started, in seconds since 1970."""
+    began: float
+    """When what may go wrong began: see expectations.yaml."""
+    ended: float
 
     @property
     def outcome(self) -> str:
@@ -69,10 +84,37 @@ def carry_out(
     queue: str,
     *,
     to: int | None = None,
-    decide: str = "rollback",
+    decide: str | None = None,
 ) -> Ending:
-    """Deploy, answer as the demo's people, and look at the world afterwards. `decide` is what the
-    operator chooses about a parked step."""
+    """Deploy, answer as the demo's people, and look at the world afterwards.
+
+    `to` is a file descriptor for slipway's own output, `decide` what the operator chooses about
+    every parked step (else the wish says it).
+    """
+    manner = wish.trouble.manner
+    manner = replace(manner, decisions=(decide,)) if decide else manner
+    documents = _documents(stack, made, wish)
+    cli = Cli(stack, queue)
+    before = look(stack, made)
+    last = _newest(cli, made.name)
+    started = time.time()
+    diary = Diary()
+    with _disturbance(stack, wish, queue, diary) as disturbance:
+        with People(cli, made.name, not_this=last, manner=manner, see=disturbance.see) as people:
+            code = _followed(cli, made.name, documents, to)
+        ended = time.time()
+    status = _final_status(cli, made.name, last)
+    crashes = sum(one.whom == "postgres" for one in wish.interruptions)
+    wrong = outside.judge(stack, made, before, status, crashes=crashes)
+    wrong += told.judge(cli, made, status, people.parked, deaf=wish.trouble.deaf)
+    began = disturbance.began or _rolled_out(stack, made, wish, before) or started
+    return Ending(
+        code, status, wrong, people.parked, people.said, diary.lines, before, started, began, ended
+    )
+
+
+def _documents(stack: Stack, made: Environment, wish: Wish) -> tuple[str, ...]:
+    """Write the release and the overlay; return the arguments that name them and the plan."""
     given = {} if wish.services is None else {"services": wish.services}
     release = releases.make_release(
         stack,
@@ -84,19 +126,49 @@ def carry_out(
         staging_fault=wish.staging_fault,
         **given,
     )
-    overlay = wish.overlay or releases.write_overlay(stack, made, **given)
-    cli = Cli(stack, queue)
-    before = outside.look(stack, made)
-    last = _newest(cli, made.name)
-    with People(cli, made.name, not_this=last, decide=decide) as people:
-        run = cli.follow(
-            "start", str(wish.plan), str(release), "--overlay", str(overlay), "--wait", to=to
-        )
-        code = run.wait()
-    status = _final_status(cli, made.name, last)
-    look = LOOKS.get(str(status.get("outcome")))
-    wrong = look(stack, made, before, status) if look else [f"the run did not end: {status}"]
-    return Ending(code, status, wrong, people.parked, people.said, before)
+    changes = troubles.overlaid(wish.trouble, datetime.now(UTC))
+    overlay = wish.overlay or releases.write_overlay(stack, made, changes=changes, **given)
+    plan = troubles.plan_for(wish.trouble, wish.plan, made.path)
+    return (str(plan), str(release), "--overlay", str(overlay))
+
+
+class Diary:
+    """What was done to a run: printed as it happens, and kept."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def tell(self, what: str) -> None:
+        """Note it with its time."""
+        self.lines.append(f"{datetime.now(UTC):%H:%M:%SZ} {what}")
+        print(f"{self.lines[-1]} ".rjust(_WIDTH, "─"), flush=True)
+
+
+def _disturbance(stack: Stack, wish: Wish, queue: str, diary: Diary) -> Disturbance:
+    if wish.interruptions:
+        return Interrupting(stack, queue, wish.interruptions, diary.tell)
+    if wish.trouble.outage is not None:
+        return ServerAway(stack, wish.trouble.outage, diary.tell)
+    return Calm()
+
+
+def _followed(cli: Cli, environment: str, documents: tuple[str, ...], to: int | None) -> int:
+    """Start and follow to the end. A server that was away ends the command, not the run."""
+    code = cli.follow("start", *documents, "--wait", to=to).wait()
+    deadline = time.monotonic() + _PATIENCE
+    while code == UNREACHABLE and time.monotonic() < deadline:
+        time.sleep(1.0)
+        began = time.monotonic()
+        code = cli.follow("watch", environment, to=to).wait()
+        if time.monotonic() - began > _PATIENCE / 4:  # it had followed for a while
+            deadline = time.monotonic() + _PATIENCE
+    return code
+
+
+def _rolled_out(stack: Stack, made: Environment, wish: Wish, before: Seen) -> float | None:
+    """When the first faulty version was rolled out, by the audit log."""
+    writes = audit.writes(stack, made, before.audit, before.images)
+    return next((one.at.timestamp() for one in writes if one.service in wish.faults), None)
 
 
 def _newest(cli: Cli, environment: str) -> str:

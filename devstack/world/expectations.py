@@ -35,7 +35,10 @@ def ends(service: str, fault: str) -> list[End]:
     if whole is not None:
         return [_end(document, one) for one in whole["any"]]
     if service not in BY_NAME:
-        raise ValueError(f"no service {service!r}; there are {', '.join(BY_NAME)}")
+        raise ValueError(
+            f"no service {service!r}; there are {', '.join(BY_NAME)}. "
+            "All faults: python -m devstack faults"
+        )
     if not fault_of(fault).applies_to(service):
         raise ValueError(f"{service} cannot have the fault {fault}")
     rows = document["services"].get(fault, {}).get(BY_NAME[service].traffic.value)

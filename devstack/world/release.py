@@ -80,10 +80,20 @@ def make_release(
     return path
 
 
-def write_overlay(stack: "Stack", made: Environment, *, services: Sequence[str] = NAMES) -> Path:
-    """Write the overlay that makes a TEEI plan this environment's; return its path."""
+def write_overlay(
+    stack: "Stack",
+    made: Environment,
+    *,
+    services: Sequence[str] = NAMES,
+    changes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the overlay that makes a TEEI plan this environment's; return its path.
+
+    `changes` replaces parts of it.
+    """
     path = made.path / "overlay.yaml"
-    layout.write_text(path, yaml.safe_dump(overlay(stack, made, services), sort_keys=False))
+    document = overlay(stack, made, services) | dict(changes or {})
+    layout.write_json(path, document)  # YAML in quotes: a bare 00:00 would be a number
     return path
 
 

@@ -30,6 +30,15 @@ class ServiceRead:
     rates: Mapping[str, float] | None = None
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Two numbers of a window: the share of the database's connections in use, and the share of
+    calls to other parties that failed (of the services in focus)."""
+
+    connections: float | Unreadable
+    external: float | Unreadable
+
+
 def judge_now(read: ServiceRead, request: WatchSlice, mark: Mark) -> list[Verdict]:
     """Judge what may end a window early: pods and traffic. Only ROLLBACK and nothing else."""
     seen = Seen(read.watched.service, read.traffic, read.watched.focus, last=False)
@@ -54,22 +63,36 @@ def judge_service(
     return _given(_pods(read, mark), judge_traffic(seen, limits), latency, logs)
 
 
-def judge_shared(
-    connections: float | Unreadable, external: float | Unreadable, request: WatchSlice
-) -> list[Verdict]:
-    """Judge what belongs to all services, in the last window."""
-    limits = request.limits
-    return _given(
-        judge_share(
-            Signal.CONNECTIONS,
-            connections,
-            limits.connections,
-            "the database's connections are in use",
-        ),
-        judge_share(
-            Signal.EXTERNAL, external, limits.external_failures, "the external calls failed"
-        ),
-    )
+def judge_shared(shared: Shared, focus: list[ServiceRead], request: WatchSlice) -> list[Verdict]:
+    """Judge at a window's end the database's connections and the calls to other parties.
+
+    In the last window (`full`) both must have been read. After one service they count where they
+    are numbers, and its calls only where it had enough requests: one call of two is no half.
+    """
+    limits, full = request.limits, request.full
+    connections, external = shared.connections, shared.external
+    verdicts: list[Verdict | None] = []
+    if full or not isinstance(connections, Unreadable):
+        what = "the database's connections are in use"
+        verdicts.append(judge_share(Signal.CONNECTIONS, connections, limits.connections, what))
+    if full:
+        what = "the external calls failed"
+        verdicts.append(judge_share(Signal.EXTERNAL, external, limits.external_failures, what))
+    elif not isinstance(external, Unreadable) and _busy(focus, limits.min_requests):
+        verdicts.append(_external_of(focus, external, limits.external_failures))
+    return _given(*verdicts)
+
+
+def _busy(focus: list[ServiceRead], requests: int) -> bool:
+    counts = (one.traffic.requests for one in focus if isinstance(one.traffic, Traffic))
+    return sum(counts) >= requests
+
+
+def _external_of(focus: list[ServiceRead], share: float, limit: float) -> Verdict | None:
+    names = [one.watched.service.name for one in focus]
+    what = f"the external calls of {', '.join(names)} failed"
+    verdict = judge_share(Signal.EXTERNAL, share, limit, what)
+    return verdict.model_copy(update={"service": names[0]}) if verdict else None
 
 
 def _pods(read: ServiceRead, mark: Mark) -> Verdict | None:

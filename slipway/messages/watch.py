@@ -61,8 +61,8 @@ class WatchSlice(Message):
     probe_url: str = ""
     """Reference of the read-only role."""
     full: bool = False
-    """Whether connections, external calls and latency of all services are judged (the last
-    window), and not only of the services in focus."""
+    """Whether external calls and latency of all services are judged (the last window), and not only
+    of the services in focus; and whether connections and calls must have been readable."""
 
 
 class Reading(Message):

@@ -1,11 +1,13 @@
 """A plan of two services, made from the TEEI plan, whose waits are short enough for tests."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from devstack.demo import troubles
 from devstack.demo.run import PLAN, Ending, Wish, carry_out
 from devstack.stack import Stack
 from devstack.world import release as releases
@@ -32,7 +34,8 @@ def small_plan(folder: Path) -> Path:
 
 def small_wish(stack: Stack, made: Environment, folder: Path, **changes: Any) -> Wish:
     """Return what to deploy on an environment of TIME_SCALE."""
-    overlay = releases.write_overlay(stack, made, services=SERVICES)
+    overlaid = troubles.overlaid(changes.get("trouble", troubles.NONE), datetime.now(UTC))
+    overlay = releases.write_overlay(stack, made, services=SERVICES, changes=overlaid)
     return Wish(plan=small_plan(folder), services=SERVICES, overlay=overlay, **changes)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.demo import outside
+from devstack.demo import bucket, outside
 from devstack.demo.cli import Cli
 from devstack.stack import Stack
 from tests.e2e.conftest import Make
@@ -41,14 +41,14 @@ def test_a_good_release_its_report_and_its_rollback_afterwards(
     assert back.code == 0, back.out + back.err
     status = cli.run("status", identity, "--json").json()
     assert status["outcome"] == "rolled_back"
-    assert outside.rolled_back(stack, made, ending.before, status) == []
+    assert outside.judge(stack, made, ending.before, status) == []
 
 
 class outside_gone:  # noqa: N801 - reads as a statement: with outside_gone(…)
     """Hide an object behind a delete marker, as an attacker or a slip would; then show it again."""
 
     def __init__(self, stack: Stack, key: str) -> None:
-        self.store, self.bucket, self.key = outside.object_store(stack), stack.bucket, key
+        self.store, self.bucket, self.key = bucket.client(stack), stack.bucket, key
 
     def __enter__(self) -> None:
         answer = self.store.delete_object(Bucket=self.bucket, Key=self.key)

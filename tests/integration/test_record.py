@@ -111,6 +111,10 @@ async def test_records_of_an_environment_newest_first(world: DataWorld) -> None:
         if ended:
             end = Entry(sequence=1, kind="end", step="end", data={"outcome": "rolled_back"})
             await _run(records.append, Append(place=place, entry=end))
+    forgotten = _place(world, "production-20261123T200400Z-abcdef")
+    opening = Entry(sequence=0, kind="open", step="open")
+    kept = await _run(records.append, Append(place=forgotten, entry=opening))
+    world.s3.delete_object(Bucket=forgotten.bucket, Key=kept.key)
     found = (await _run(records.find, FindRecords(place=_place(world), limit=2))).records
     assert [(one.deployment[20:24], one.ended, one.outcome) for one in found] == [
         ("2003", False, ""),

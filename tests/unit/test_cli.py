@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from temporalio.service import RPCError, RPCStatusCode
 from typer.testing import CliRunner, Result
 
 from slipway.errors import BadInput, Unreachable
@@ -176,6 +177,16 @@ def test_failures_become_exit_codes_and_sentences() -> None:
     assert explain_failure(BadInput("Wrong.", "Do right.")) == (2, "Wrong. Do right.")
     assert explain_failure(Unreachable("No answer.", "Look.")) == (8, "No answer. Look.")
     assert explain_failure(ZeroDivisionError()) is None
+
+
+def test_a_server_that_dies_in_the_middle_of_a_call_cannot_be_reached() -> None:
+    def told(text: str, status: RPCStatusCode) -> int:
+        explained = explain_failure(RPCError(text, status, b""))
+        return explained[0] if explained else -1
+
+    assert told("tcp connect error", RPCStatusCode.UNAVAILABLE) == 8
+    assert told("transport error", RPCStatusCode.UNKNOWN) == 8
+    assert told("unknown query", RPCStatusCode.INVALID_ARGUMENT) == 2
 
 
 def test_a_value_that_does_not_fit_a_message_names_it() -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,6 +44,25 @@ def test_who_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     processes.wait_ready("stubborn", lambda: ready(processes.log_path("stubborn")), 10)
     assert processes.stop("stubborn") is True
     assert start_time(pid) is None
+
+
+def test_a_killed_program_is_gone_with_its_children(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    script = "trap '' TERM; sleep 60 & echo child $!; echo ready; wait"
+    pid = processes.start(Spec("parent", ("sh", "-c", script)))
+    log = processes.log_path("parent")
+    processes.wait_ready("parent", lambda: ready(log), 10)
+    found = re.search(r"child (\d+)", log.read_text())
+    assert found is not None
+    processes.send("parent", signal.SIGSTOP)
+    processes.send("parent", signal.SIGKILL)  # a frozen one dies as well
+    assert start_time(pid) is None
+    assert processes.pid("parent") is None
+    deadline = time.monotonic() + 10
+    while start_time(int(found.group(1))) is not None:
+        assert time.monotonic() < deadline, "the child lives on"
+        time.sleep(0.05)
+    processes.send("parent", signal.SIGKILL)  # nobody is there any more
 
 
 def test_a_reused_process_id_is_never_signalled(tmp_path: Path) -> None:

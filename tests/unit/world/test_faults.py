@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from devstack.__main__ import main
-from devstack.demo.__main__ import wished
 from devstack.demo.run import Wish
+from devstack.demo.wishes import wished
 from devstack.servers import stages
 from devstack.world import drizzle, expectations
 from devstack.world.catalog import BY_NAME, NAMES, SERVICES

@@ -1,0 +1,71 @@
+"""A 403 of the Kubernetes API: a missing right, or a server that has only just started."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from kubernetes import client
+
+from activities.adapters.kube_api import Forbidden, KubeApi, Target
+from slipway.errors import Unreachable
+
+_FORBIDDEN = (403, json.dumps({"message": 'deployments.apps "buddy" is forbidden'}))
+_READY, _STARTING, _FOUND = (200, "ok"), (500, "not yet"), (200, json.dumps({"kind": "x"}))
+_TARGET = Target("apps", "v1", "deployments", "production", "buddy")
+
+
+@contextmanager
+def _answering(*answers: tuple[int, str]) -> Iterator[tuple[KubeApi, list[str]]]:
+    """Serve these answers one after the other; yield a client and the paths it asked for."""
+    left, asked = list(answers), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            status, text = left.pop(0)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    configuration = client.Configuration()
+    configuration.host = f"http://127.0.0.1:{server.server_port}"
+    api = KubeApi(configuration)
+    try:
+        yield api, asked
+    finally:
+        api.close()
+        server.shutdown()
+        server.server_close()
+
+
+def test_what_a_ready_server_forbids_twice_is_a_missing_right() -> None:
+    with (
+        _answering(_FORBIDDEN, _READY, _FORBIDDEN) as (api, asked),
+        pytest.raises(Forbidden, match=r'verbs: \["get"\]'),
+    ):
+        asyncio.run(api.read(_TARGET, "get"))
+    assert asked == [_TARGET.path, "/readyz", _TARGET.path]
+
+
+def test_a_server_that_became_ready_meanwhile_is_asked_again() -> None:
+    with _answering(_FORBIDDEN, _READY, _FOUND) as (api, _):
+        assert asyncio.run(api.read(_TARGET, "get")) == {"kind": "x"}
+
+
+@pytest.mark.parametrize("ready", [_STARTING, _FORBIDDEN])
+def test_a_server_that_only_starts_is_worth_another_attempt(ready: tuple[int, str]) -> None:
+    with (
+        _answering(_FORBIDDEN, ready) as (api, _),
+        pytest.raises(Unreachable, match=r"may not get deployments buddy .* not ready"),
+    ):
+        asyncio.run(api.read(_TARGET, "get"))

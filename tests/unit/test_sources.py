@@ -1,0 +1,59 @@
+"""What could not be read says so itself: it is not taken for something that was seen."""
+
+import asyncio
+import socket
+
+from kubernetes import client
+
+from activities.adapters.cluster import Cluster
+from activities.adapters.kube_api import KubeApi
+from activities.adapters.prometheus import Prometheus
+from activities.sources import Sources
+from slipway.judgements.counters import Unreadable
+from slipway.messages.rollout import Workload
+from slipway.messages.watch import Watched, WatchSlice
+from starter.loading import load_plan
+from tests.unit.evidence_set import ROOT
+
+
+def _slice() -> WatchSlice:
+    plan = load_plan(ROOT / "plans" / "teei-production.yaml")
+    service = plan.services[0]
+    workload = Workload(
+        service=service.name,
+        namespace=plan.kubernetes.namespace,
+        deployment=service.workload,
+        container=service.container,
+    )
+    return WatchSlice(
+        window="monitor:api-gateway",
+        watched=[Watched(service=service, workload=workload, pod_hash="5f8dbd7c9", replaced=True)],
+        metrics=plan.metrics,
+        limits=plan.limits,
+        logs=plan.logs,
+        baseline=3600,
+        probe_every=5,
+        length=30,
+        window_length=120,
+        last=True,
+    )
+
+
+def test_traffic_of_pods_that_nobody_could_list_is_not_a_service_without_pods() -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        api = KubeApi(client.Configuration(host=host))
+        sources = Sources(Cluster(api), Prometheus(), _slice())
+
+        async def look() -> None:
+            await sources.look_at_pods()
+            await sources.read_traffic(0.0)
+
+        asyncio.run(look())
+        api.close()
+
+    told = sources.traffic["api-gateway"]
+    assert isinstance(told, Unreadable)
+    assert "Kubernetes API" in told.because
+    assert "ReplicaSet" not in told.because
