@@ -42,7 +42,7 @@ def _cut(line: str) -> str:
 
 def frame(status: StatusDocument, now: datetime, *, events: int = 5) -> list[str]:
     """Return the live view: head, countdown, services, waits, the last lines of the timeline."""
-    lines = [head(status), now_line(status, now), ""]
+    lines = [head(status), now_line(status, now), *trouble_lines(status), ""]
     lines += [service_line(one) for one in status.services]
     for wait in status.waiting_for:
         lines += ["", *wait_lines(wait, now)]
@@ -85,6 +85,16 @@ def now_line(status: StatusDocument, now: datetime) -> str:
         left = f" ({countdown(current.until, now)})"
     step = f"{current.step}: " if current.step else ""
     return f"{step}{current.reason or 'nothing yet'}{left}"
+
+
+def trouble_lines(status: StatusDocument) -> list[str]:
+    """Return what only the Temporal server knows, and the command that helps."""
+    lines = []
+    for one in status.trouble[:4]:
+        because = f" {one.because}" if one.because else ""
+        lines.append(f"Trouble: {one.what}{because}")
+        lines.append(f"  next:    {one.command or one.next}")
+    return lines
 
 
 def countdown(until: datetime, now: datetime) -> str:

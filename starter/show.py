@@ -30,12 +30,11 @@ async def status(name: str, lost: Lost, *, as_json: bool, exit_code: bool) -> in
 async def why(name: str, lost: Lost, *, as_json: bool, exit_code: bool) -> int:
     """Print what a deployment waits for or why it failed, in at most 24 lines."""
     stand = await _stand(name, lost)
-    lines = explain(stand.status)
+    lines = explain(stand.status, stand.note)
     if as_json:
         print(json.dumps({"id": stand.status.id, "note": stand.note, "lines": lines}, indent=2))
     else:
-        note = [clean(stand.note)] if stand.note else []
-        print("\n".join([*note, *lines][:24]))
+        print("\n".join(lines))
     return _code(stand.status) if exit_code else OK
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from slipway.explain import ADVICE, MOST_LINES, explain
+from slipway.advice import ADVICE
+from slipway.explain import MOST_LINES, explain
 from slipway.run import Wait
 from slipway.states import AbortState, Choice, Outcome, Phase, UndoState
 from slipway.status import status_of
