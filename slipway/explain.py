@@ -9,6 +9,7 @@ from slipway.run import Wait
 from slipway.states import (
     ENDINGS,
     AbortState,
+    Choice,
     ItemState,
     Outcome,
     Phase,
@@ -73,9 +74,7 @@ def _running(status: StatusDocument) -> Lines:
         lines.append(f"Now: {status.current.step or status.phase.value}{until}.")
         lines.append(f"     {status.current.reason}")
     lines += _refused(status)
-    parked = any(one.kind == "operator" for one in status.waiting_for)
-    if status.phase is Phase.ROLL_BACK or parked:
-        lines += _verdict(status.verdict) if status.verdict else []
+    lines += _judged(status)
     if status.phase is Phase.ROLL_BACK:
         lines += _undone(status)
     return lines, [*_steer(status), f"Follow: slipway watch {status.id}"]
@@ -138,6 +137,21 @@ def _refused(status: StatusDocument) -> list[str]:
     if last is None or last.accepted:
         return []
     return [f"Refused: {last.kind}: {last.because}"]
+
+
+def _judged(status: StatusDocument) -> list[str]:
+    """What a parked step or a rollback follows from. A verdict that was settled before is none."""
+    parked = next((one for one in status.waiting_for if one.kind == "operator"), None)
+    verdict = status.verdict
+    if parked is not None and status.phase is not Phase.ROLL_BACK:
+        settled = verdict is None or verdict.because not in parked.what
+        verdict = parked.verdict or (None if settled else verdict)
+        if verdict is None:
+            resumes = Choice.RESUME in parked.choices
+            return [f"Next: {ADVICE[Reason.ABORTED if resumes else Reason.STEP_OUT_OF_ATTEMPTS]}"]
+    if parked is None and status.phase is not Phase.ROLL_BACK:
+        return []
+    return _verdict(verdict) if verdict else []
 
 
 def _verdict(verdict: Verdict) -> list[str]:
