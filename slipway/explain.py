@@ -70,7 +70,7 @@ def _running(status: StatusDocument) -> Lines:
     lines += _waits(status)
     if not status.waiting_for:
         until = f", until {utc_text(status.current.until)}" if status.current.until else ""
-        lines.append("It waits for nobody.")
+        lines += [] if status.trouble else ["It waits for nobody."]
         lines.append(f"Now: {status.current.step or status.phase.value}{until}.")
         lines.append(f"     {status.current.reason}")
     lines += _refused(status)
@@ -246,25 +246,21 @@ def _lost(status: StatusDocument) -> list[str]:
 
 def _ended_outside(status: StatusDocument) -> Lines:
     """Temporal ended the run; slipway put nothing back."""
-    return [*_troubles(status.trouble), *_left_behind(status)], [
-        f"Record: slipway report {status.id}"
-    ]
+    lines = [*_troubles(status.trouble), _left_behind(status)]
+    return lines, [f"Report: slipway report {status.id}"] if status.timeline else []
 
 
-def _left_behind(status: StatusDocument) -> list[str]:
+def _left_behind(status: StatusDocument) -> str:
     """What a run that was ended from outside means for production."""
-    where = status.environment
     if status.undo:
         left = [one.step for one in status.undo if one.state is not UndoState.DONE]
-        return [
-            f"Production: {', '.join(left) or 'nothing'} stands changed "
-            f"({len(status.undo) - len(left)} of {len(status.undo)} put back)."
-        ]
+        put_back = f"{len(status.undo) - len(left)} of {len(status.undo)} put back"
+        return f"Production: still changed: {', '.join(left) or 'nothing'} ({put_back})."
     if touched := _touched(status):
-        return [f"Production: {', '.join(touched)} stands changed; the record names all of it."]
+        return f"Production: still changed: {', '.join(touched)}; the record names all of it."
     if status.phase in _BEFORE:
-        return [f"Production: nothing was changed; {where} stays taken until it is given back."]
-    return ["Production: what was changed stands; the record names all of it."]
+        return f"Production: nothing was changed. {status.environment} may still be taken by it."
+    return "Production: what was changed still is; the record names all of it."
 
 
 def _touched(status: StatusDocument) -> list[str]:

@@ -5,10 +5,8 @@ import re
 from datetime import datetime
 
 from slipway import names
-from slipway.advice import ADVICE
 from slipway.base import Message, say_length, utc_text
 from slipway.states import TroubleKind
-from slipway.verdicts import Reason
 
 SLOW = 10.0
 """Seconds that an activity may wait for a worker without a word."""
@@ -50,7 +48,6 @@ class PendingActivity(Message):
     """When it was, or will be, handed to a worker."""
     expires: datetime | None = None
     failure: str = ""
-    failure_type: str = ""
     paused: bool = False
     paused_by: str = ""
     paused_why: str = ""
@@ -125,22 +122,31 @@ def troubles(view: ServerView, now: datetime, *, answered: bool, began: bool) ->
 _NOTICE = "notice.send"
 
 
+_ENDED = {
+    TroubleKind.TERMINATED: "was terminated in Temporal",
+    TroubleKind.CANCELED: "was cancelled in Temporal before it could act on it",
+    TroubleKind.TIMED_OUT: "was ended in Temporal by a timeout",
+    TroubleKind.FAILED: "could not be carried out",
+}
+
+
 def _ended(view: ServerView, ending: Ending, began: bool) -> Trouble:
     what = "rollback" if view.rollback else "run"
     by = f" by {ending.by}" if ending.by else ""
     at = f" at {utc_text(ending.at)}" if ending.at else ""
-    command = f"slipway rollback {view.deployment}"
+    command = f"slipway rollback {view.deployment} --reason WHY"
+    first = _COMMAND.search(ending.because)
     if not (began or view.rollback):
         command = "slipway start PLAN RELEASE"
         then = "It had not begun: start it again."
-    elif (other := _COMMAND.search(ending.because)) and view.rollback:
-        command = other[0]
-        then = f"Do that first; then again: slipway rollback {view.deployment}"
+    elif view.rollback and first:
+        then = f"Do that first, then again: {command.removesuffix(' --reason WHY')}"
+        command = f"{first[0]} --reason WHY"
     else:
-        then = "Take it back from its record: that also frees the environment for others."
+        then = "Take it back from its record; that also gives the environment back."
     return Trouble(
         kind=ending.kind,
-        what=f"The {what} was ended in Temporal ({ending.kind.value}){by}{at}, not by slipway.",
+        what=f"The {what} {_ENDED[ending.kind]}{by}{at}; slipway put nothing back.",
         because=ending.because,
         next=then,
         command=command,
@@ -153,11 +159,13 @@ def _failing(view: ServerView, task: FailingTask) -> Trouble:
         what = f"The worker's code does not fit this run: attempt {task.attempt}{since}."
         then = "Run the code it was started with, or code that fits; it then goes on by itself."
     else:
-        what = f"The workflow's own code fails: attempt {task.attempt}{since}. The run stands."
+        what = f"The workflow's own code fails: attempt {task.attempt}{since}."
         then = "Deploy corrected code; the run goes on by itself and nothing is lost."
     command = _worker("workflow", view.queues[0].name if view.queues else "")
     if view.pinned:
-        then = f"The run is bound to build {view.pinned}: deploy corrected code, then move it there."
+        then = (
+            f"The run is bound to build {view.pinned}: deploy corrected code, then move it there."
+        )
         command = f"python -m worker move {view.deployment} --build-id BUILD"
     return Trouble(
         kind=TroubleKind.TASK_FAILING,
@@ -172,10 +180,7 @@ def _queue(view: ServerView, queue: Queue, now: datetime, answered: bool) -> lis
     waiting = [
         one for one in view.activities if one.queue == queue.name and _waited(one, now) is not None
     ]
-    if queue.privileged:
-        quiet = bool(waiting)
-    else:
-        quiet = not answered and view.task is None
+    quiet = bool(waiting) if queue.privileged else not answered and view.task is None
     if not queue.alive and (queue.privileged or quiet):
         return [_no_worker(queue, waiting, now)]
     slow = [one for one in waiting if (_waited(one, now) or 0.0) > SLOW]
@@ -213,7 +218,9 @@ def _silent(queue: Queue, slow: list[PendingActivity], now: datetime) -> Trouble
     what = f"The worker on task queue {queue.name}{seen} does not answer."
     if slow:
         longest = _rounded(max(_waited(one, now) or 0.0 for one in slow))
-        what = f"{slow[0].named} has waited {longest} for a worker on task queue {queue.name}{seen}."
+        what = (
+            f"{slow[0].named} has waited {longest} for a worker on task queue {queue.name}{seen}."
+        )
     return Trouble(
         kind=TroubleKind.WORKER_SILENT,
         what=what,
@@ -255,9 +262,11 @@ def _retrying(one: PendingActivity, now: datetime) -> Trouble:
     else:
         when = f"begins in {_rounded((one.due - now).total_seconds())}"
     until = f", until {utc_text(one.expires)}" if one.expires else ""
-    then = ADVICE[_reason(one.failure_type)]
+    then = "Repair what the sentence names; it goes on by itself."
     if one.type == _NOTICE:
         then = "Repair the receiver of notices; the run does not wait for it."
+    elif one.most:
+        then += " After the last attempt a person is asked."
     return Trouble(
         kind=TroubleKind.RETRYING,
         what=f"{one.named} fails and is tried again: attempt {one.attempt}{of} {when}{until}.",
@@ -289,11 +298,6 @@ def _reset(view: ServerView) -> list[Trouble]:
             "and a rollback puts that back too.",
         )
     ]
-
-
-def _reason(failure_type: str) -> Reason:
-    known = failure_type in set(Reason) and failure_type != Reason.OK
-    return Reason(failure_type) if known else Reason.STEP_OUT_OF_ATTEMPTS
 
 
 def _target(view: ServerView, one: PendingActivity) -> str:

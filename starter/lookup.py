@@ -66,8 +66,8 @@ async def find(client: "Client", name: str) -> Found:
         raise Stop(
             REFUSED,
             f"Temporal knows no deployment {name} in namespace {client.namespace}. Give the ID "
-            "that `slipway start` printed or the environment's name; where Temporal has lost it, "
-            f"its record is found by the plan: slipway why {name} --plan PLAN",
+            "that `slipway start` printed or the environment's name. Where Temporal has lost it, "
+            f"its record may still stand. By the plan: slipway why {name} --plan PLAN",
         )
     return found
 

@@ -166,8 +166,7 @@ def _failing_task(
                 attempt=attempt,
                 message=_short(failed.failure.message),
                 at=_instant(event.event_time),
-                misfit=failed.cause
-                == Cause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
+                misfit=failed.cause == Cause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
             )
     return None
 
@@ -177,7 +176,6 @@ def _activity(pending: "PendingActivityInfo", events: "list[HistoryEvent]") -> P
 
     event = _scheduled(pending.activity_id, events)
     pause = pending.pause_info
-    failure = pending.last_failure
     return PendingActivity(
         id=pending.activity_id,
         type=pending.activity_type.name,
@@ -189,8 +187,7 @@ def _activity(pending: "PendingActivityInfo", events: "list[HistoryEvent]") -> P
         not in (State.PENDING_ACTIVITY_STATE_SCHEDULED, State.PENDING_ACTIVITY_STATE_PAUSED),
         due=_time(pending.next_attempt_schedule_time) or _time(pending.scheduled_time),
         expires=_time(pending.expiration_time),
-        failure=_said(failure),
-        failure_type=failure.application_failure_info.type,
+        failure=_said(pending.last_failure),
         paused=pending.paused,
         paused_by=pause.manual.identity or pause.rule.identity,
         paused_why=pause.manual.reason or pause.rule.reason,

@@ -56,7 +56,7 @@ async def stand_of(found: Found) -> Stand:
     )
 
 
-_SILENT = "No worker answered; this is what stands in the memo."
+_SILENT = "The run did not answer; this is what stands in its memo."
 
 
 async def _view(found: Found) -> ServerView | None:

@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +159,15 @@ class Hall:
         return Done(int(code), out.getvalue(), err.getvalue())
 
 
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    """Look again and again until it is so. Raises TimeoutError when it does not become so."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await look():
+                return
+            await asyncio.sleep(0.1)
+
+
 def worker(
     client: Client, queue: str, world: FakeWorld, *, privileged: bool, workflows: Any = None
 ) -> Worker:
@@ -186,8 +195,8 @@ class Case(Harness):
         self.let_go = asyncio.Event()
         """Lets an activity go on that a situation holds in flight."""
         self.folder = folder
-        self.children: list[asyncio.subprocess.Process] = []
-        """Workers that a pasted command has started."""
+        self._working = contextlib.AsyncExitStack()
+        self._children: list[asyncio.subprocess.Process] = []
         self.first = ""
         """An earlier deployment of the same environment."""
         hall.welcome(self.environment, self.world)
@@ -249,6 +258,33 @@ class Case(Harness):
             os.close(terminal)
         return Done(running.returncode or 0, out.decode(), err.decode())
 
+    async def works(self, *, privileged: bool, workflows: Any = None) -> None:
+        """Run a worker of one role on this case's own queue."""
+        one = worker(
+            self.client, self.queue, self.world, privileged=privileged, workflows=workflows
+        )
+        await self._working.enter_async_context(one)
+
+    async def stop_working(self) -> None:
+        """End the workers of this case."""
+        await self._working.aclose()
+
+    async def start_worker(self, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
+        """Start `python -m worker` as a process and wait until it serves."""
+        running = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "worker", *arguments),
+            cwd=ROOT,
+            env={**self.settings, "SLIPWAY_ARTIFACTS": str(self.folder), **settings},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._children.append(running)
+        assert running.stderr is not None
+        async with asyncio.timeout(60):
+            while b"Serving" not in (line := await running.stderr.readline()):
+                assert line, "the worker ended instead of serving"
+        return running
+
     async def begin(self) -> None:
         """Start the deployment by the command line."""
         done = await self.slipway("start", self.files["PLAN"], self.files["RELEASE"], "--json")
@@ -291,7 +327,8 @@ class Case(Harness):
 
     async def close(self) -> None:
         """Leave nothing running, here and on the server."""
-        for child in self.children:
+        await self.stop_working()
+        for child in self._children:
             with contextlib.suppress(ProcessLookupError):
                 child.terminate()
             await child.wait()

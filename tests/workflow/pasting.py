@@ -1,8 +1,6 @@
 """Carries out a command that `why` has printed, as the person would who pastes it."""
 
 import asyncio
-import contextlib
-import sys
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -16,7 +14,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 
 from slipway.base import parse_length
-from tests.workflow.hall import ROOT, Case, Done
+from tests.workflow.hall import Case, Done
 from tests.workflow.situations import Situation
 
 
@@ -82,29 +80,10 @@ def _options(given: dict[str, str]) -> tuple[ActivityOptions, list[str]]:
 
 
 async def _worker(case: Case, words: list[str]) -> Done:
-    """Start a worker as the line says; it runs until the situation is over."""
+    """Start a worker as the line says, with no setting but its own; it runs until the end."""
     settings = [one for one in words if "=" in one and not one.startswith("-")]
     words = words[len(settings) :]
     assert words[:3] == ["python", "-m", "worker"]
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *words[1:],
-        cwd=ROOT,
-        env={
-            **case.settings,
-            "SLIPWAY_TASK_QUEUE": "",
-            "SLIPWAY_ARTIFACTS": str(case.folder),
-            **dict(one.split("=", 1) for one in settings),
-        },
-        stderr=asyncio.subprocess.PIPE,
-    )
-    case.children.append(running)
-    assert running.stderr is not None
-    log = ""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(60):
-            while "Serving" not in log:
-                line = await running.stderr.readline()
-                assert line, log
-                log += line.decode()
-    return Done(0 if "Serving" in log else 1, log, "")
+    named = {"SLIPWAY_TASK_QUEUE": "", **dict(one.split("=", 1) for one in settings)}
+    await case.start_worker(*words[3:], **named)
+    return Done(0, "", "")

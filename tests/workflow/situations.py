@@ -19,8 +19,13 @@ from slipway.errors import (
     SlipwayError,
 )
 from slipway.messages.migration import MigrationReview
-from slipway.messages.preflight import EnvironmentReport, Finding, GateResult, GateResults
-from slipway.messages.preflight import StagingReport
+from slipway.messages.preflight import (
+    EnvironmentReport,
+    Finding,
+    GateResult,
+    GateResults,
+    StagingReport,
+)
 from slipway.states import Choice, Outcome, Phase
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason, Signal, Verdict
