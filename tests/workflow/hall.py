@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,8 +25,11 @@ from temporalio.worker import Worker
 
 from activities.failures import DomainFailures
 from slipway import names
-from slipway.messages.requests import DeploymentResult
+from slipway.messages.record import Place
+from slipway.messages.requests import DeploymentRequest, DeploymentResult
+from slipway.states import Phase
 from starter import cli, cli_people
+from starter.begin import first_memo, search_attributes
 from tests.fakes.activities import activities_of
 from tests.fakes.plans import small_plan, small_release
 from tests.fakes.world import FakeWorld
@@ -209,8 +213,8 @@ class Case(Harness):
             self.files[name.upper()] = str(path)
 
     async def slipway(self, *arguments: str, process: bool = False) -> Done:
-        """Run a command; as a process of its own where the queue is not everybody's."""
-        if process or self.apart:
+        """Run a command; one that needs a queue of its own as a process of its own."""
+        if process or (self.apart and arguments[0] == "start"):
             return await self.process("-c", "from starter.cli import main; main()", *arguments)
         return await self.hall.slipway(*arguments)
 
@@ -280,16 +284,44 @@ class Case(Harness):
         )
         self._children.append(running)
         assert running.stderr is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):  # a busy machine takes its time to import everything
             while b"Serving" not in (line := await running.stderr.readline()):
                 assert line, "the worker ended instead of serving"
         return running
 
     async def begin(self) -> None:
-        """Start the deployment by the command line."""
+        """Start the deployment by the command line; on a queue of its own as that would."""
+        if self.apart:
+            await self.begin_by_hand()
+            return
         done = await self.slipway("start", self.files["PLAN"], self.files["RELEASE"], "--json")
         assert done.code == 0, done.err
         self.newest(str(json.loads(done.out)["id"]))
+
+    async def begin_by_hand(self, limit: timedelta | None = None) -> None:
+        """Start as the command line does; `limit` is an execution timeout, which it never sets."""
+        place, release = self.place, self.release.version
+        await self.client.start_workflow(
+            names.DEPLOYMENT_TYPE,
+            DeploymentRequest(deployment=place.deployment, plan=self.plan, release=self.release),
+            id=names.deployment_workflow_id(self.environment),
+            task_queue=self.queue,
+            memo=first_memo(place, release, Phase.PREFLIGHT),
+            search_attributes=search_attributes(place, release, Phase.PREFLIGHT),
+            execution_timeout=limit,
+        )
+        self.newest(place.deployment)
+
+    @property
+    def place(self) -> Place:
+        """Where the deployment's record is kept."""
+        backup = self.plan.backup
+        return Place(
+            bucket=backup.bucket,
+            prefix=backup.prefix,
+            environment=self.environment,
+            deployment=self.deployment,
+        )
 
     def newest(self, deployment: str) -> None:
         """Turn to the environment's newest run."""

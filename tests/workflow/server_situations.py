@@ -22,7 +22,6 @@ from temporalio.service import RPCError
 
 from slipway import names
 from slipway.errors import Unreachable
-from slipway.messages.record import Place
 from slipway.messages.requests import DeploymentRequest, DeploymentResult, RollbackRequest
 from slipway.states import Outcome, Phase
 from starter.begin import first_memo, search_attributes
@@ -169,35 +168,9 @@ async def _terminated_before_it_began(case: Case) -> None:
 
 
 async def _timed_out(case: Case) -> None:
-    await _start_by_hand(case, timedelta(seconds=15))
+    await case.begin_by_hand(timedelta(seconds=15))
     await case.reaches_approval()
     await _ended_as(case.handle, WorkflowExecutionStatus.TIMED_OUT)
-
-
-async def _start_by_hand(case: Case, limit: timedelta) -> None:
-    """Start as the command line does, with a limit that it never sets."""
-    place = _place(case)
-    release = case.release.version
-    await case.client.start_workflow(
-        names.DEPLOYMENT_TYPE,
-        DeploymentRequest(deployment=place.deployment, plan=case.plan, release=case.release),
-        id=names.deployment_workflow_id(case.environment),
-        task_queue=case.queue,
-        memo=first_memo(place, release, Phase.PREFLIGHT),
-        search_attributes=search_attributes(place, release, Phase.PREFLIGHT),
-        execution_timeout=limit,
-    )
-    case.newest(place.deployment)
-
-
-def _place(case: Case) -> Place:
-    backup = case.plan.backup
-    return Place(
-        bucket=backup.bucket,
-        prefix=backup.prefix,
-        environment=case.environment,
-        deployment=case.deployment,
-    )
 
 
 async def _reset(case: Case) -> None:
@@ -232,7 +205,7 @@ async def _refused_rollback(case: Case) -> None:
     await case.begin()
     await approved_to_the_end(case)
     case.first = case.deployment
-    place = _place(case)
+    place = case.place
     await case.begin()
     await approved_to_the_end(case)
     release = case.release.version
@@ -332,7 +305,6 @@ SERVER = [
         paste="Run",
         effect=_works,
         apart=True,
-        process=True,
     ),
     Situation(
         name="no privileged worker",
@@ -341,7 +313,6 @@ SERVER = [
         paste="Run",
         effect=_listens,
         apart=True,
-        process=True,
     ),
     Situation(
         name="a killed worker",
@@ -350,17 +321,15 @@ SERVER = [
         paste="Run",
         effect=_works,
         apart=True,
-        process=True,
     ),
     Situation(
         name="the workflow's code fails",
         drive=_failing_code,
-        says=("The workflow's own code fails: attempt 2", "a bug in the workflow's code"),
+        says=("The workflow's own code fails: attempt ", "a bug in the workflow's code"),
         paste="Run",
         effect=_works,
         meanwhile=_leaves,
         apart=True,
-        process=True,
     ),
     Situation(
         name="an activity is retried",
@@ -408,7 +377,6 @@ SERVER = [
         paste="Run",
         effect=_starts,
         apart=True,
-        process=True,
     ),
     Situation(
         name="timed out",
