@@ -41,3 +41,19 @@ ADVICE: dict[Reason, str] = {
     Reason.OK: "",
 }
 """One imperative sentence for each reason: what a person does next."""
+
+_AFTERWARDS: dict[Reason, str] = {
+    Reason.ABORTED: "Ask who stopped it before trying again.",
+    Reason.BACKUP_FAILED: "Repair what the sentence names, then start again.",
+    Reason.ERROR_RATE_RAISED: "Group the failed requests by route before trying again.",
+    Reason.LATENCY_TOO_HIGH: "Compare slow requests of both versions before trying again.",
+    Reason.TOO_MANY_CONNECTIONS: "Look for leaking pools before trying again.",
+    Reason.TOO_LITTLE_TRAFFIC: "Try again at an hour with more traffic.",
+    Reason.NOTHING_TO_READ: "Bring back what could not be read before trying again.",
+    Reason.STEP_OUT_OF_ATTEMPTS: "Repair what the sentence names, then start again.",
+}
+
+
+def afterwards(reason: Reason) -> str:
+    """Return the advice for a run that has ended: nothing of it can be retried or decided."""
+    return _AFTERWARDS.get(reason, ADVICE[reason])

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from slipway import names
 from slipway.base import say_length
+from slipway.server_view import Change, Ending, FailingTask, PendingActivity, ServerView
 from slipway.states import TroubleKind
-from slipway.trouble import Change, Ending, FailingTask, PendingActivity, Queue, ServerView
 from starter.lookup import Found
+from starter.queues import queue_of
 
 if TYPE_CHECKING:
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.api.workflow.v1 import PendingActivityInfo
     from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
-    from temporalio.client import Client
 
-_FRESH = 70.0
-"""A worker asks for work at least once a minute; one not seen for longer is gone."""
 _PAGE = 200
 """Events read backwards: what is pending was scheduled lately."""
 _ENDINGS = {
@@ -48,8 +46,8 @@ async def view_of(found: Found) -> ServerView:
     queue = described.execution_config.task_queue.name
     queues, events = await asyncio.gather(
         asyncio.gather(
-            _queue(found.client, queue, privileged=False, build=view.pinned),
-            _queue(found.client, names.privileged(queue), privileged=True, build=""),
+            queue_of(found.client, queue, privileged=False, build=view.pinned),
+            queue_of(found.client, names.privileged(queue), privileged=True, build=""),
         ),
         _events_if_needed(found),
     )
@@ -71,57 +69,6 @@ def _pinned(described: "DescribeWorkflowExecutionResponse") -> str:
     if info.behavior != VersioningBehavior.VERSIONING_BEHAVIOR_PINNED:
         return ""
     return info.deployment_version.build_id
-
-
-async def _queue(client: "Client", name: str, *, privileged: bool, build: str) -> Queue:
-    from temporalio.api.enums.v1 import TaskQueueType
-    from temporalio.api.taskqueue.v1 import TaskQueue
-    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-
-    kind = (
-        TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-        if privileged
-        else TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-    )
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind
-    )
-    described, leaving = await asyncio.gather(
-        client.workflow_service.describe_task_queue(request), _leaving(client, name)
-    )
-    pollers = [
-        one
-        for one in described.pollers
-        if not build or one.deployment_options.build_id in ("", build)
-    ]
-    seen = {one.identity: _instant(one.last_access_time) for one in pollers}
-    now = datetime.now(UTC)
-    alive = any(
-        who not in leaving and (now - at).total_seconds() < _FRESH for who, at in seen.items()
-    )
-    return Queue(
-        name=name, privileged=privileged, alive=alive, seen=max(seen.values(), default=None)
-    )
-
-
-async def _leaving(client: "Client", queue: str) -> set[str]:
-    """Workers that said goodbye: the list of pollers names them for minutes after. A server that
-    keeps no such list knows of nobody."""
-    from temporalio.api.enums.v1 import WorkerStatus
-    from temporalio.api.workflowservice.v1 import ListWorkersRequest
-    from temporalio.service import RPCError
-
-    request = ListWorkersRequest(namespace=client.namespace, query=f"TaskQueue='{queue}'")
-    try:
-        listed = await client.workflow_service.list_workers(request)
-    except RPCError:
-        return set()
-    gone: dict[str, bool] = {}
-    for one in listed.workers_info:
-        beat = one.worker_heartbeat
-        left = beat.status != WorkerStatus.WORKER_STATUS_RUNNING
-        gone[beat.worker_identity] = gone.get(beat.worker_identity, True) and left
-    return {identity for identity, left in gone.items() if left}
 
 
 async def _events_if_needed(found: Found) -> "list[HistoryEvent]":

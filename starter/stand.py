@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from slipway.messages.requests import MemoStatus
 from slipway.run import Wait
+from slipway.server_view import ServerView
 from slipway.states import Phase, ServiceState
 from slipway.status import Current, ServiceStatus, StatusDocument
-from slipway.trouble import ServerView, troubles
+from slipway.trouble import troubles
 from starter.lookup import PATIENCE, Found, ask
 from starter.server_view import view_of
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.advice import ADVICE
+from slipway.advice import ADVICE, afterwards
 from slipway.explain import MOST_LINES, explain
 from slipway.messages.controls import Reply
 from slipway.run import Run, Wait
@@ -38,7 +38,7 @@ def test_every_reason_has_advice_and_fits(reason: Reason) -> None:
     assert any(f"{reason.value}: analytics failed 31 of 1,020" in line for line in lines)
     if reason is not Reason.OK:
         assert ADVICE[reason]
-        assert f"Next: {ADVICE[reason]}" in lines
+        assert f"Next: {afterwards(reason)}" in lines
 
 
 def test_an_approval_that_is_waited_for_names_who_until_when_and_the_command() -> None:
@@ -61,7 +61,9 @@ def test_a_parked_step_shows_choices_and_the_verdict() -> None:
 
 
 def test_a_parked_step_may_bring_its_own_verdict() -> None:
-    parked = PARKED.model_copy(update={"verdict": verdict(Reason.FOREIGN_CHANGE)})
+    own = verdict(Reason.FOREIGN_CHANGE)
+    what = f"a decision about rollout:analytics: {own.because}"
+    parked = PARKED.model_copy(update={"verdict": own, "what": what})
     lines = explain(status_of(approved_run(phase=Phase.ROLL_OUT, waiting_for=[parked])))
     assert any(line.startswith("Why: ForeignChange: ") for line in lines)
     assert f"Next: {ADVICE[Reason.FOREIGN_CHANGE]}" in lines
@@ -96,10 +98,10 @@ def test_the_newest_request_is_shown_when_it_was_refused() -> None:
 
 def test_a_running_rollback_shows_what_is_back_and_what_is_not() -> None:
     run = rolled_back_run(outcome=Outcome.RUNNING, phase=Phase.ROLL_BACK)
-    run.undo[1].state = UndoState.RUNNING
+    run.undo[1].state, run.undo[1].because = UndoState.RUNNING, ""
     lines = explain(status_of(run))
     assert "Put back: 1 of 2 (migrate)" in lines
-    assert any(line.startswith("Not put back yet: rollout:analytics: ") for line in lines)
+    assert "Not put back yet: rollout:analytics: under way" in lines
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,15 @@ def test_a_running_rollback_shows_what_is_back_and_what_is_not() -> None:
 )
 def test_a_run_can_be_stopped_before_a_change_and_taken_back_after(run: Run, line: str) -> None:
     assert line in explain(status_of(run))
+
+
+def test_a_rollback_that_is_stuck_says_what_to_repair_before_what_it_follows_from() -> None:
+    parked = PARKED.model_copy(update={"what": "a decision about rollback: the API says no"})
+    run = rolled_back_run(outcome=Outcome.RUNNING, phase=Phase.ROLL_BACK, waiting_for=[parked])
+    lines = explain(status_of(run))
+    nexts = [line for line in lines if line.startswith("Next:")]
+    assert nexts == ["Next: Repair what the sentence names, then retry the step."]
+    assert any(line.startswith("Why: ErrorRateTooHigh: ") for line in lines)
 
 
 def test_who_holds_the_environment_can_be_looked_at() -> None:
@@ -152,7 +163,7 @@ def test_a_rollback_shows_what_was_put_back_and_lost() -> None:
     lines = explain(status_of(rolled_back_run()))
     assert "Put back: 2 of 2 (migrate, rollout:analytics)" in lines
     assert "Lost writes: 3 rows (public.ingestion_events 3)" in lines
-    assert "   Tried: registry.example/analytics@sha256:" + "b" * 64 in lines
+    assert "   Tried: registry.example/analytics@sha256:" + "b" * 12 in lines
 
 
 def test_what_could_not_be_put_back_is_named_with_the_command() -> None:

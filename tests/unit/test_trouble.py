@@ -6,18 +6,17 @@ import pytest
 
 from slipway.base import utc_text
 from slipway.explain import MOST_LINES, explain
-from slipway.states import ENDINGS, Outcome, Phase, TroubleKind, UndoState
-from slipway.status import StatusDocument, status_of
-from slipway.trouble import (
+from slipway.server_view import (
     Change,
     Ending,
     FailingTask,
     PendingActivity,
     Queue,
     ServerView,
-    Trouble,
-    troubles,
 )
+from slipway.states import ENDINGS, Outcome, Phase, TroubleKind, UndoState
+from slipway.status import StatusDocument, status_of
+from slipway.trouble import Trouble, troubles
 from tests.unit.examples import ID, START, approved_run, fresh_run, rolled_back_run
 
 NOW = START + timedelta(minutes=5)
