@@ -79,7 +79,7 @@ def _failing(view: ServerView, task: FailingTask) -> Trouble:
     else:
         what = f"The workflow's own code fails: attempt {task.attempt}{since}."
         then = "Deploy corrected code; the run goes on by itself and nothing is lost."
-    command = _worker("workflow", view.queues[0].name if view.queues else "")
+    command = _worker(view, view.queues[0]) if view.queues else ""
     if view.pinned:
         then = (
             f"The run is bound to build {view.pinned}: deploy corrected code, then move it there."
@@ -100,10 +100,10 @@ def _queue(view: ServerView, queue: Queue, now: datetime, answered: bool) -> lis
     ]
     quiet = bool(waiting) if queue.privileged else not answered and view.task is None
     if not queue.alive and (queue.privileged or quiet):
-        return [_no_worker(queue, waiting, now)]
+        return [_no_worker(view, queue, waiting, now)]
     slow = [one for one in waiting if (_waited(one, now) or 0.0) > SLOW]
     if queue.alive and ((quiet and not queue.privileged) or slow):
-        return [_silent(queue, slow, now)]
+        return [_silent(view, queue, slow, now)]
     return []
 
 
@@ -114,7 +114,10 @@ def _waited(one: PendingActivity, now: datetime) -> float | None:
     return (now - one.due).total_seconds()
 
 
-def _no_worker(queue: Queue, waiting: list[PendingActivity], now: datetime) -> Trouble:
+def _no_worker(
+    view: ServerView, queue: Queue, waiting: list[PendingActivity], now: datetime
+) -> Trouble:
+    build = f" of build {view.pinned}" if view.pinned and not queue.privileged else ""
     if waiting:
         longest = max(_waited(one, now) or 0.0 for one in waiting)
         stands = f"{waiting[0].named} has waited {_rounded(longest)} for one."
@@ -124,14 +127,14 @@ def _no_worker(queue: Queue, waiting: list[PendingActivity], now: datetime) -> T
         stands = "The run stands still; what is asked of it is kept, not answered."
     return Trouble(
         kind=TroubleKind.NO_WORKER,
-        what=f"No worker listens on task queue {queue.name}. {stands}",
+        what=f"No worker{build} listens on task queue {queue.name}. {stands}",
         because=f"The last one was seen {_ago(queue.seen, now)}." if queue.seen else "",
         next="Start one; the run goes on by itself.",
-        command=_worker("privileged" if queue.privileged else "workflow", queue.name),
+        command=_worker(view, queue),
     )
 
 
-def _silent(queue: Queue, slow: list[PendingActivity], now: datetime) -> Trouble:
+def _silent(view: ServerView, queue: Queue, slow: list[PendingActivity], now: datetime) -> Trouble:
     seen = f" (seen {_ago(queue.seen, now)})" if queue.seen else ""
     what = f"The worker on task queue {queue.name}{seen} does not answer."
     if slow:
@@ -143,7 +146,7 @@ def _silent(queue: Queue, slow: list[PendingActivity], now: datetime) -> Trouble
         kind=TroubleKind.WORKER_SILENT,
         what=what,
         next="Read the worker's log; start it again when it hangs or is gone.",
-        command=_worker("privileged" if queue.privileged else "workflow", queue.name),
+        command=_worker(view, queue),
     )
 
 
@@ -222,11 +225,13 @@ def _target(view: ServerView, one: PendingActivity) -> str:
     return f"--workflow-id {view.workflow_id} --activity-id {one.id}"
 
 
-def _worker(role: str, queue: str) -> str:
+def _worker(view: ServerView, queue: Queue) -> str:
     """The command that starts a worker for a queue."""
-    base = queue.removesuffix(names.privileged("")) if role == "privileged" else queue
-    setting = "" if base in ("", names.DEFAULT_TASK_QUEUE) else f"SLIPWAY_TASK_QUEUE={base} "
-    return f"{setting}python -m worker --role {role}"
+    base = queue.name.removesuffix(names.privileged("")) if queue.privileged else queue.name
+    setting = "" if base == names.DEFAULT_TASK_QUEUE else f"SLIPWAY_TASK_QUEUE={base} "
+    if view.pinned and not queue.privileged:
+        setting += f"SLIPWAY_BUILD_ID={view.pinned} "
+    return f"{setting}python -m worker --role {'privileged' if queue.privileged else 'workflow'}"
 
 
 def _ago(at: datetime | None, now: datetime) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _FRESH = 70.0
 """A worker asks for work at least once a minute; one not seen for longer is gone."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 async def queue_of(client: "Client", name: str, *, privileged: bool, build: str) -> Queue:
@@ -38,16 +39,17 @@ async def queue_of(client: "Client", name: str, *, privileged: bool, build: str)
     seen = {one.identity: one.last_access_time.ToDatetime(tzinfo=UTC) for one in pollers}
     now = datetime.now(UTC)
     alive = any(
-        who not in leaving and (now - at).total_seconds() < _FRESH for who, at in seen.items()
+        (now - at).total_seconds() < _FRESH and at > leaving.get(who, _NEVER)
+        for who, at in seen.items()
     )
     return Queue(
         name=name, privileged=privileged, alive=alive, seen=max(seen.values(), default=None)
     )
 
 
-async def _leaving(client: "Client", queue: str) -> set[str]:
-    """Workers that said goodbye: the list of pollers names them for minutes after. A server that
-    keeps no such list knows of nobody."""
+async def _leaving(client: "Client", queue: str) -> dict[str, datetime]:
+    """When workers said goodbye: the list of pollers names them for minutes after. A server that
+    keeps no list of workers knows of no goodbye."""
     from temporalio.api.enums.v1 import WorkerStatus
     from temporalio.api.workflowservice.v1 import ListWorkersRequest
     from temporalio.service import RPCError
@@ -56,10 +58,13 @@ async def _leaving(client: "Client", queue: str) -> set[str]:
     try:
         listed = await client.workflow_service.list_workers(request)
     except RPCError:
-        return set()
-    gone: dict[str, bool] = {}
-    for one in listed.workers_info:
-        beat = one.worker_heartbeat
-        left = beat.status != WorkerStatus.WORKER_STATUS_RUNNING
-        gone[beat.worker_identity] = gone.get(beat.worker_identity, True) and left
-    return {identity for identity, left in gone.items() if left}
+        return {}
+    beats = [one.worker_heartbeat for one in listed.workers_info]
+    running = {
+        beat.worker_identity for beat in beats if beat.status == WorkerStatus.WORKER_STATUS_RUNNING
+    }
+    return {
+        beat.worker_identity: beat.heartbeat_time.ToDatetime(tzinfo=UTC)
+        for beat in beats
+        if beat.worker_identity not in running
+    }

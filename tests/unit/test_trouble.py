@@ -146,6 +146,13 @@ def test_a_queue_of_another_name_is_set_in_the_command() -> None:
     ]
 
 
+def test_a_pinned_run_needs_a_worker_of_its_build() -> None:
+    queues = [SERVED[0].model_copy(update={"alive": False}), SERVED[1]]
+    (found,) = wrong(answered=False, queues=queues, pinned="1.4.0")
+    assert found.what.startswith("No worker of build 1.4.0 listens on task queue slipway.")
+    assert found.command == "SLIPWAY_BUILD_ID=1.4.0 python -m worker --role workflow"
+
+
 def test_a_worker_that_was_just_there_and_does_not_answer_is_not_called_absent() -> None:
     (found,) = wrong(answered=False)
     assert found.kind is TroubleKind.WORKER_SILENT

@@ -14,7 +14,8 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 
 from slipway.base import parse_length
-from tests.workflow.hall import Case, Done
+from tests.workflow.case import Case
+from tests.workflow.hall import Done
 from tests.workflow.situations import Situation
 
 

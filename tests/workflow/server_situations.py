@@ -26,7 +26,8 @@ from slipway.messages.requests import DeploymentRequest, DeploymentResult, Rollb
 from slipway.states import Outcome, Phase
 from starter.begin import first_memo, search_attributes
 from tests.fakes.world import fails
-from tests.workflow.hall import Case, Done, until
+from tests.workflow.case import Case
+from tests.workflow.hall import Done, until
 from tests.workflow.situations import (
     SERVICE,
     Held,
@@ -95,6 +96,13 @@ async def _failing_code(case: Case) -> None:
         return described.pending_workflow_task.attempt >= 2
 
     await until(look)
+
+
+async def _stopped_worker(case: Case) -> None:
+    await case.works(privileged=False)
+    await case.begin()
+    await _pending(case)
+    await case.stop_working()
 
 
 async def _killed_worker(case: Case) -> None:
@@ -312,6 +320,14 @@ SERVER = [
         says=("-privileged. “take ", "(lease.acquire) has waited ", "--role privileged"),
         paste="Run",
         effect=_listens,
+        apart=True,
+    ),
+    Situation(
+        name="a stopped worker",
+        drive=_stopped_worker,
+        says=("No worker listens on task queue slipway-test-", "The last one was seen ", "lease"),
+        paste="Run",
+        effect=_works,
         apart=True,
     ),
     Situation(

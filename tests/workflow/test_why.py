@@ -11,12 +11,15 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from slipway.explain import MOST_LINES
-from tests.workflow.hall import Case, Done, Hall
+from tests.workflow.case import Case
+from tests.workflow.hall import Done, Hall
 from tests.workflow.pasting import paste
+from tests.workflow.people_situations import PEOPLE
+from tests.workflow.reason_situations import REASONS
 from tests.workflow.server_situations import SERVER
-from tests.workflow.situations import CHANGES, JUDGEMENTS, PEOPLE, PREPARATION, Situation
+from tests.workflow.situations import Situation
 
-SITUATIONS = [*PREPARATION, *CHANGES, *JUDGEMENTS, *PEOPLE, *SERVER]
+SITUATIONS = [*REASONS, *PEOPLE, *SERVER]
 _AT_ONCE = 6
 
 
