@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from slipway.explain import explain
-from slipway.states import EXIT_CODES, Outcome
+from slipway.states import ENDINGS, EXIT_CODES, Outcome
 from slipway.status import StatusDocument
 from starter.documents import Lost
 from starter.guard import OK, WAITING
@@ -52,7 +52,11 @@ async def _stand(name: str, lost: Lost) -> Stand:
 
 
 def _code(status: StatusDocument) -> int:
-    """0 deployed or under way, 7 waiting for a person, else as the outcome says."""
+    """0 deployed or under way, 7 waiting for a person, else as the outcome says.
+
+    A run that was ended from outside waits for a person: to take it back.
+    """
     if status.outcome is not Outcome.RUNNING:
         return EXIT_CODES[status.outcome]
-    return WAITING if waits_for_person(status) else OK
+    ended = any(one.kind in ENDINGS for one in status.trouble)
+    return WAITING if ended or waits_for_person(status) else OK

@@ -46,7 +46,7 @@ async def stand_of(found: Found) -> Stand:
         await asyncio.wait({question})
     status = None if question.cancelled() else question.result()
     answered = status is not None
-    known = status or from_memo(found)
+    known = status or from_memo(found.memo, found.handle.id)
     wrong = (
         troubles(view, datetime.now(UTC), answered=answered, began=_began(known)) if view else []
     )
@@ -85,12 +85,11 @@ async def asked(found: Found) -> StatusDocument | None:
     return await ask(found.handle)
 
 
-def from_memo(found: Found) -> StatusDocument:
+def from_memo(memo: MemoStatus, workflow_id: str) -> StatusDocument:
     """Return as much of a status document as the memo holds."""
-    memo = found.memo
     return StatusDocument(
         id=memo.id,
-        workflow_id=found.handle.id,
+        workflow_id=workflow_id,
         environment=memo.environment,
         release=memo.release,
         requester="",

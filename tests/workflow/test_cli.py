@@ -242,6 +242,7 @@ async def test_without_a_worker_status_reads_the_memo_and_says_so(
     await client.get_workflow_handle(f"deploy-{cli.environment}").terminate()
     ended = await cli("why", deployment)
     assert "The run was terminated in Temporal" in ended.out
+    assert (await cli("status", deployment, "--exit-code")).code == 7
 
 
 async def test_what_nobody_knows_is_refused_with_a_remedy(cli: Cli) -> None:
