@@ -12,7 +12,7 @@ from slipway.explain import explain
 from slipway.states import EXIT_CODES, Outcome
 from slipway.status import StatusDocument
 from starter.failures import root_of
-from starter.lookup import Found, refreshed
+from starter.lookup import Found, read_status, refreshed
 from starter.render import (
     brief,
     clean,
@@ -167,7 +167,7 @@ async def _ended(found: Found, ending: "asyncio.Future[Any]", view: View) -> Sta
 
     try:
         result = await ending
-        stand = Stand(StatusDocument.model_validate(result.status), "result")
+        stand = Stand(read_status(result.status, f"The result of {found.handle.id}"), "result")
     except WorkflowFailureError as error:
         if isinstance(root_of(error), ApplicationError):
             raise

@@ -120,10 +120,15 @@ async def ask(handle: "WorkflowHandle[Any, Any]") -> StatusDocument | None:
             answer: dict[str, Any] | None = await handle.query("status")
     except (TimeoutError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
         return None
+    return None if answer is None else read_status(answer, f"The worker's answer for {handle.id}")
+
+
+def read_status(data: dict[str, Any], what: str) -> StatusDocument:
+    """Return a status document. Raises Stop, naming what it was, when it is none."""
     try:
-        return StatusDocument.model_validate(answer) if answer is not None else None
+        return StatusDocument.model_validate(data)
     except ValidationError as error:
-        raise _unreadable(f"The status that the worker gives of {handle.id}", error) from None
+        raise _unreadable(what, error) from None
 
 
 async def _found(client: "Client", execution: "WorkflowExecutionDescription") -> Found | None:

@@ -31,35 +31,39 @@ _ENDINGS = {
 
 async def view_of(found: Found) -> ServerView:
     """Return what the server knows of a run. Raises RPCError when it does not say."""
-    described = found.described
-    info = described.workflow_execution_info
     view = ServerView(
         workflow_id=found.handle.id,
-        run_id=info.execution.run_id,
+        run_id=found.described.workflow_execution_info.execution.run_id,
         deployment=found.id,
         rollback=found.kind == names.ROLLBACK_TYPE,
-        pinned=_pinned(described),
+        pinned=_pinned(found.described),
     )
-    if found.ended:
-        events = await _events(found, 1)
-        return view.model_copy(update={"ending": _ending(found.ended, events)})
-    queue = described.execution_config.task_queue.name
-    queues, events = await asyncio.gather(
-        asyncio.gather(
-            queue_of(found.client, queue, privileged=False, build=view.pinned),
-            queue_of(found.client, names.privileged(queue), privileged=True, build=""),
-        ),
+    seen = await (_ended(found, view) if found.ended else _running(found, view))
+    return view.model_copy(update=seen)
+
+
+async def _ended(found: Found, view: ServerView) -> dict[str, Any]:
+    """Of a run that has ended: how, and whether a worker can still be asked about it."""
+    queue = found.described.execution_config.task_queue.name
+    served, events = await asyncio.gather(
+        queue_of(found.client, queue, privileged=False, build=view.pinned), _events(found, 1)
+    )
+    return {"ending": _ending(found.ended, events), "queues": [served]}
+
+
+async def _running(found: Found, view: ServerView) -> dict[str, Any]:
+    described, queue = found.described, found.described.execution_config.task_queue.name
+    served, privileged, events = await asyncio.gather(
+        queue_of(found.client, queue, privileged=False, build=view.pinned),
+        queue_of(found.client, names.privileged(queue), privileged=True, build=""),
         _events_if_needed(found),
     )
-    reset = described.workflow_extended_info.last_reset_time
-    return view.model_copy(
-        update={
-            "queues": list(queues),
-            "task": _failing_task(described, events),
-            "activities": [_activity(one, events) for one in described.pending_activities],
-            "reset_at": _time(reset),
-        }
-    )
+    return {
+        "queues": [served, privileged],
+        "task": _failing_task(described, events),
+        "activities": [_activity(one, events) for one in described.pending_activities],
+        "reset_at": _time(described.workflow_extended_info.last_reset_time),
+    }
 
 
 def _pinned(described: "DescribeWorkflowExecutionResponse") -> str:

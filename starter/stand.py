@@ -11,7 +11,7 @@ from slipway.server_view import ServerView
 from slipway.states import Phase, ServiceState
 from slipway.status import Current, ServiceStatus, StatusDocument
 from slipway.trouble import troubles
-from starter.lookup import PATIENCE, Found, ask
+from starter.lookup import PATIENCE, Found, ask, read_status
 from starter.server_view import view_of
 
 _PEOPLE = ("approval", "acknowledge", "operator", "resume")
@@ -36,14 +36,12 @@ async def stand_of(found: Found) -> Stand:
     """Return how a found deployment stands now, by what the workflow and the server say."""
     if found.ended == "COMPLETED":
         result = await found.handle.result()
-        return Stand(StatusDocument.model_validate(result.status), "result")
+        return Stand(read_status(result.status, f"The result of {found.handle.id}"), "result")
     question = asyncio.ensure_future(asked(found))
     view = await _view(found)
     if view is not None and _nobody(view):
         question.cancel()
-        await asyncio.wait({question})
-    else:
-        await asyncio.wait({question})
+    await asyncio.wait({question})
     status = None if question.cancelled() else question.result()
     answered = status is not None
     known = status or from_memo(found.memo, found.handle.id)
