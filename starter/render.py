@@ -7,7 +7,7 @@ from slipway.base import say_length, utc_text
 from slipway.checklist import mark_of, tally
 from slipway.markdown import say_age, say_size, short
 from slipway.run import Event, Wait
-from slipway.states import Outcome, ServiceState
+from slipway.states import ENDINGS, Outcome, ServiceState
 from slipway.status import ServiceStatus, StatusDocument
 
 _WIDEST = 300
@@ -66,7 +66,8 @@ def full(status: StatusDocument, now: datetime) -> list[str]:
 
 def head(status: StatusDocument) -> str:
     """Return who, what, where and how it stands."""
-    notes = [f"abort {status.abort.value}"] if status.abort.value != "none" else []
+    notes = [one.kind.value for one in status.trouble if one.kind in ENDINGS]
+    notes += [f"abort {status.abort.value}"] if status.abort.value != "none" else []
     notes += [f"paused by {status.paused_by}"] if status.paused_by else []
     notes += list(status.marks)
     notes += [f"time x{status.time_scale:g}"] if status.time_scale != 1 else []

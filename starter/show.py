@@ -32,7 +32,9 @@ async def why(name: str, lost: Lost, *, as_json: bool, exit_code: bool) -> int:
     stand = await _stand(name, lost)
     lines = explain(stand.status, stand.note)
     if as_json:
-        print(json.dumps({"id": stand.status.id, "note": stand.note, "lines": lines}, indent=2))
+        trouble = [one.model_dump(mode="json") for one in stand.status.trouble]
+        said = {"id": stand.status.id, "note": stand.note, "lines": lines, "trouble": trouble}
+        print(json.dumps(said, indent=2))
     else:
         print("\n".join(lines))
     return _code(stand.status) if exit_code else OK

@@ -110,8 +110,9 @@ class Case(Harness):
         await self._working.enter_async_context(one)
 
     async def stop_working(self) -> None:
-        """End the workers of this case."""
-        await self._working.aclose()
+        """End the workers of this case; others may begin."""
+        working, self._working = self._working, contextlib.AsyncExitStack()
+        await working.aclose()
 
     async def start_worker(self, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
         """Start `python -m worker` as a process and wait until it serves."""

@@ -38,7 +38,7 @@ async def _carry_out(case: Case, situation: Situation, words: list[str]) -> Done
     if words[0] == "temporal":
         await _temporal(case.client, words[1:])
         return Done(0, "", "")
-    return await _worker(case, words)
+    return await _worker(case, situation, words)
 
 
 async def _temporal(client: Client, words: list[str]) -> None:
@@ -80,11 +80,15 @@ def _options(given: dict[str, str]) -> tuple[ActivityOptions, list[str]]:
     return options, paths
 
 
-async def _worker(case: Case, words: list[str]) -> Done:
+async def _worker(case: Case, situation: Situation, words: list[str]) -> Done:
     """Start a worker as the line says, with no setting but its own; it runs until the end."""
     settings = [one for one in words if "=" in one and not one.startswith("-")]
     words = words[len(settings) :]
-    assert words[:3] == ["python", "-m", "worker"]
+    assert words[:4] == ["python", "-m", "worker", "--role"]
     named = {"SLIPWAY_TASK_QUEUE": "", **dict(one.split("=", 1) for one in settings)}
-    await case.start_worker(*words[3:], **named)
+    if situation.process:
+        await case.start_worker(*words[3:], **named)
+    else:
+        assert named == {"SLIPWAY_TASK_QUEUE": case.queue}
+        await case.works(privileged={"workflow": False, "privileged": True}[words[4]])
     return Done(0, "", "")

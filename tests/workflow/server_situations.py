@@ -313,6 +313,7 @@ SERVER = [
         paste="Run",
         effect=_works,
         apart=True,
+        process=True,
     ),
     Situation(
         name="no privileged worker",
@@ -321,6 +322,7 @@ SERVER = [
         paste="Run",
         effect=_listens,
         apart=True,
+        process=True,
     ),
     Situation(
         name="a stopped worker",
@@ -346,6 +348,7 @@ SERVER = [
         effect=_works,
         meanwhile=_leaves,
         apart=True,
+        process=True,
     ),
     Situation(
         name="an activity is retried",

@@ -35,7 +35,7 @@ class Situation:
     plan: dict[str, Any] = field(default_factory=dict)
     """What its plan has otherwise."""
     process: bool = False
-    """Whether `why` runs as a process of its own."""
+    """Whether `why`, and a worker that is pasted, run as processes of their own."""
     apart: bool = False
     """Whether it has a queue of its own, on which nobody works at first."""
     terminal: bool = False
