@@ -29,6 +29,14 @@ _ENDINGS = {
 }
 
 
+_TIMEOUTS = (
+    "schedule_to_close_timeout",
+    "schedule_to_start_timeout",
+    "start_to_close_timeout",
+    "heartbeat_timeout",
+)
+
+
 async def view_of(found: Found) -> ServerView:
     """Return what the server knows of a run. Raises RPCError when it does not say."""
     view = ServerView(
@@ -159,7 +167,7 @@ def _changes(pending: "PendingActivityInfo", event: "HistoryEvent") -> list[Chan
     was, now = event.activity_task_scheduled_event_attributes, pending.activity_options
     pairs = [
         (name.replace("_", "-"), _length(getattr(was, name)), _length(getattr(now, name)))
-        for name in ("schedule_to_close_timeout", "start_to_close_timeout", "heartbeat_timeout")
+        for name in _TIMEOUTS
     ]
     pairs += [
         ("task-queue", was.task_queue.name, now.task_queue.name),

@@ -18,6 +18,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.failures import DomainFailures
+from activities.heartbeat import Heartbeats
 from slipway import names
 from starter import cli, cli_people
 from tests.fakes.activities import activities_of
@@ -167,5 +168,5 @@ def worker(
         task_queue=names.privileged(queue) if privileged else queue,
         workflows=[] if privileged else workflows or WORKFLOWS,
         activities=activities_of(world, privileged=privileged),
-        interceptors=[DomainFailures()],
+        interceptors=[Heartbeats(), DomainFailures()],
     )

@@ -10,11 +10,12 @@ from slipway.verdicts import Kind, Reason
 from tests.fakes.world import fails
 from tests.workflow.case import Case
 from tests.workflow.hall import Done
+from tests.workflow.holds import Hold, nothing
 from tests.workflow.situations import (
     SERVICE,
     WINDOW,
-    Held,
     Situation,
+    Stubborn,
     approved_and_parked,
     approved_to_the_end,
     at_approval,
@@ -26,7 +27,6 @@ from tests.workflow.situations import (
     meeting,
     parked,
     stops,
-    well,
 )
 
 
@@ -71,7 +71,7 @@ async def _asks_for(case: Case, kind: str, reason: str) -> Done:
 
 
 async def _abort_requested(case: Case) -> None:
-    hold = Held(stubborn=True)
+    hold = Stubborn()
     case.world.trouble[f"rollout.wait:{SERVICE}"] = [hold]
     await case.begin()
     await case.approve()
@@ -82,7 +82,7 @@ async def _abort_requested(case: Case) -> None:
 
 
 async def _abort_acknowledged(case: Case) -> None:
-    hold = Held()
+    hold = Hold()
     case.world.trouble[f"rollout.wait:{SERVICE}"] = [hold]
     await case.begin()
     await case.approve()
@@ -98,8 +98,8 @@ async def _aborted_before(case: Case) -> None:
     await case.ended()
 
 
-async def _in_a_held_rollback(case: Case) -> Held:
-    hold = Held()
+async def _in_a_held_rollback(case: Case) -> Hold:
+    hold = Hold()
     case.world.trouble[f"rollout.wait:{SERVICE}"] = [
         judged(Kind.ROLLBACK, Reason.ROLLOUT_TOO_SLOW),
         hold,
@@ -122,7 +122,7 @@ async def _abort_refused(case: Case) -> None:
 
 
 async def _asked_back(case: Case) -> None:
-    hold = Held()
+    hold = Hold()
     case.world.trouble[f"rollout.wait:{SERVICE}"] = [hold]
     await case.begin()
     await case.approve()
@@ -139,7 +139,7 @@ async def _cancelled_before(case: Case) -> None:
 
 
 async def _cancelled_after(case: Case) -> None:
-    hold = Held()
+    hold = Hold()
     case.world.trouble[f"rollout.wait:{SERVICE}"] = [hold]
     await case.begin()
     await case.approve()
@@ -150,7 +150,7 @@ async def _cancelled_after(case: Case) -> None:
 
 def _cannot_go_back(case: Case) -> None:
     stuck = fails(SlipwayError("api-gateway: the API server says no.", "Ask its owner."))
-    case.world.trouble[f"rollout.apply:{SERVICE}"] = [well, stuck]
+    case.world.trouble[f"rollout.apply:{SERVICE}"] = [nothing, stuck]
     case.world.trouble[WINDOW] = [judged(Kind.ROLLBACK, Reason.OUT_OF_MEMORY)]
 
 

@@ -1,7 +1,6 @@
 """Situations of which only the Temporal server knows."""
 
 import signal
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     PauseActivityRequest,
-    ResetWorkflowExecutionRequest,
     UpdateActivityOptionsRequest,
 )
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
@@ -28,9 +26,10 @@ from starter.begin import first_memo, search_attributes
 from tests.fakes.world import fails
 from tests.workflow.case import Case
 from tests.workflow.hall import Done, until
+from tests.workflow.harness import reset_before
+from tests.workflow.holds import Hold
 from tests.workflow.situations import (
     SERVICE,
-    Held,
     Situation,
     approved_to_the_end,
     is_put_back,
@@ -136,7 +135,7 @@ async def _paused_activity(case: Case) -> None:
 
 
 async def _changed_options(case: Case) -> None:
-    hold = Held()
+    hold = Hold()
     case.let_go = hold.released
     case.world.trouble[_FIRST] = [hold, hold]
     await case.begin()
@@ -155,7 +154,7 @@ async def _changed_options(case: Case) -> None:
 
 
 async def _terminated_after_a_change(case: Case) -> None:
-    hold = Held()
+    hold = Hold()
     case.world.trouble[f"rollout.wait:{SERVICE}"] = [hold]
     await case.begin()
     await case.approve()
@@ -184,29 +183,8 @@ async def _timed_out(case: Case) -> None:
 async def _reset(case: Case) -> None:
     await case.begin()
     await case.reaches_approval()
-    decided = await _decided_before(case, "backup.take")
-    await case.client.workflow_service.reset_workflow_execution(
-        ResetWorkflowExecutionRequest(
-            namespace=case.client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=case.handle.id),
-            reason="once more",
-            workflow_task_finish_event_id=decided,
-            request_id=uuid.uuid4().hex,
-        )
-    )
-    case.newest(case.deployment)
+    await reset_before(case, "backup.take")
     await case.reaches_approval()
-
-
-async def _decided_before(case: Case, activity_type: str) -> int:
-    """The workflow task that decided to run the first activity of a type."""
-    completed = 0
-    for event in (await case.handle.fetch_history()).events:
-        if event.HasField("workflow_task_completed_event_attributes"):
-            completed = event.event_id
-        if event.activity_task_scheduled_event_attributes.activity_type.name == activity_type:
-            return completed
-    raise AssertionError(f"{activity_type} was not scheduled")
 
 
 async def _refused_rollback(case: Case) -> None:

@@ -2,17 +2,17 @@
 command is pasted and what it must bring about."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
-
-from temporalio import activity
 
 from slipway.states import Outcome
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 from tests.workflow.case import Case
 from tests.workflow.hall import Done
+from tests.workflow.holds import Hold
 
 Drive = Callable[[Case], Awaitable[None]]
 Effect = Callable[[Case, Done], Awaitable[None]]
@@ -44,33 +44,13 @@ class Situation:
     """What happens while the pasted command runs."""
 
 
-class Held:
-    """Keeps an activity in flight until the test lets it go; a stubborn one ignores a cancel."""
-
-    def __init__(self, *, stubborn: bool = False) -> None:
-        self.reached, self.released = asyncio.Event(), asyncio.Event()
-        self._stubborn = stubborn
+class Stubborn(Hold):
+    """An activity that goes on although it is told to end."""
 
     async def _wait(self) -> None:
-        self.reached.set()
         while not self.released.is_set():
-            activity.heartbeat("held by the test")
-            try:
-                await asyncio.sleep(0.05)
-            except asyncio.CancelledError:
-                if not self._stubborn:
-                    raise
-
-    def __call__(self) -> Awaitable[None]:
-        return self._wait()
-
-    async def met(self) -> None:
-        """Wait until the activity is in flight."""
-        await asyncio.wait_for(self.reached.wait(), 60)
-
-
-def well() -> None:
-    """A call that goes well."""
+            with contextlib.suppress(asyncio.CancelledError):
+                await super()._wait()
 
 
 def judged(kind: Kind, reason: Reason, service: str | None = SERVICE) -> Callable[[], Verdict]:
