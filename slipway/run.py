@@ -40,6 +40,8 @@ class Wait(Message):
     """What happens at the deadline when nobody answers."""
     command: str = ""
     choices: list[Choice] = []
+    verdict: Verdict | None = None
+    """Of a parked step: what was judged, with its reason and numbers."""
 
 
 class Event(Message):

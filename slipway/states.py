@@ -101,3 +101,31 @@ class Choice(StrEnum):
     ROLL_BACK = "rollback"
     RESUME = "resume"
     STOP = "stop"
+
+
+class TroubleKind(StrEnum):
+    """What only the Temporal server knows of a run that does not go on as it should."""
+
+    NO_WORKER = "no_worker"
+    WORKER_SILENT = "worker_silent"
+    TASK_FAILING = "task_failing"
+    """The workflow's own code fails."""
+    RETRYING = "retrying"
+    ACTIVITY_PAUSED = "activity_paused"
+    OPTIONS_CHANGED = "options_changed"
+    RESET = "reset"
+    TERMINATED = "terminated"
+    CANCELED = "canceled"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+
+
+ENDINGS = frozenset(
+    {
+        TroubleKind.TERMINATED,
+        TroubleKind.CANCELED,
+        TroubleKind.TIMED_OUT,
+        TroubleKind.FAILED,
+    }
+)
+"""Troubles by which Temporal ended a run that had not come to its own end."""

@@ -17,6 +17,7 @@ from slipway.states import (
     ServiceState,
     UndoState,
 )
+from slipway.trouble import Trouble
 from slipway.verdicts import Verdict
 
 """How the reason begins where a rollback was told to leave the database alone."""
@@ -134,6 +135,8 @@ class StatusDocument(Message):
     aftercare: str = ""
     marks: list[str] = []
     """`demo` when the release's evidence was made for a demonstration."""
+    trouble: list[Trouble] = []
+    """What only the Temporal server knows; filled in by whoever asks the server as well."""
 
 
 def status_of(run: Run) -> StatusDocument:

@@ -4,26 +4,33 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from slipway import names
 from slipway.explain import explain
-from slipway.messages.requests import MemoStatus
 from slipway.states import EXIT_CODES, Outcome
 from slipway.status import StatusDocument
 from starter.failures import root_of
-from starter.lookup import Found
-from starter.render import brief, clean, event_line, frame, head, now_line, wait_lines
-from starter.stand import Stand, asked, from_memo, stand_of, waits_for_person
+from starter.lookup import Found, read_status, refreshed
+from starter.render import (
+    brief,
+    clean,
+    event_line,
+    frame,
+    head,
+    now_line,
+    trouble_lines,
+    wait_lines,
+)
+from starter.stand import Stand, stand_of, waits_for_person
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLES = (
     (r"✔|\bPROCEED\b|\bdeployed\b", "green"),
-    (r"✘|\bROLLBACK\b|\broll_back\b", "red"),
+    (r"(?m)✘|\bROLLBACK\b|\broll_back\b|^Trouble: .*", "red"),
     (r"(?m)^Waits for.*|\bHOLD\b|\bINCONCLUSIVE\b|↩", "yellow"),
     (r"(?m)\(.* left\)|slipway .*$", "bold"),
 )
@@ -47,6 +54,7 @@ class Lines:
     _now: str = ""
     _waits: tuple[str, ...] = ()
     _note: str = ""
+    _trouble: tuple[str, ...] = ()
     _headed: bool = False
 
     def show(self, stand: Stand) -> None:
@@ -58,6 +66,7 @@ class Lines:
         if stand.note != self._note:
             self._note = stand.note
             self.write(clean(stand.note))
+        self._show_trouble(status, now)
         for event in status.timeline[self._events :]:
             self.write(brief(event_line(event)))
         self._events = max(self._events, len(status.timeline))
@@ -66,6 +75,14 @@ class Lines:
             self._now = current
             self.write(brief(f"{_clock(now)} {status.phase.value:<10} {now_line(status, now)}"))
         self._show_waits(status, now)
+
+    def _show_trouble(self, status: StatusDocument, now: datetime) -> None:
+        """Each kind once: its numbers change with every look."""
+        kinds = tuple(one.kind.value for one in status.trouble)
+        if kinds != self._trouble:
+            self._trouble = kinds
+            for line in trouble_lines(status):
+                self.write(brief(f"{_clock(now)} {line}"))
 
     def _show_waits(self, status: StatusDocument, now: datetime) -> None:
         waits = tuple(wait.what for wait in status.waiting_for)
@@ -115,9 +132,7 @@ async def follow(found: Found, *, stop_at_people: bool = False) -> int:
 def conclude(stand: Stand) -> int:
     """Print how it ended, or whom it waits for, and return the exit code."""
     print()
-    if stand.note:
-        print(clean(stand.note))
-    print("\n".join(explain(stand.status)))
+    print("\n".join(explain(stand.status, stand.note)))
     return EXIT_CODES[stand.status.outcome]
 
 
@@ -142,17 +157,7 @@ async def _watch(found: Found, view: View, stop_at_people: bool) -> Stand:
 
 
 async def _look(found: Found) -> Stand:
-    status = await asked(found)
-    if status is not None:
-        return Stand(status, "query")
-    fresh = await _refreshed(found)
-    note = "No worker answers; this is what stands in the memo. Look at the worker."
-    return Stand(from_memo(fresh), "memo", note)
-
-
-async def _refreshed(found: Found) -> Found:
-    memo = await (await found.handle.describe()).memo()
-    return replace(found, memo=MemoStatus.model_validate(memo[names.MEMO_KEY]))
+    return await stand_of(await refreshed(found))
 
 
 async def _ended(found: Found, ending: "asyncio.Future[Any]", view: View) -> Stand:
@@ -162,12 +167,11 @@ async def _ended(found: Found, ending: "asyncio.Future[Any]", view: View) -> Sta
 
     try:
         result = await ending
-        stand = Stand(StatusDocument.model_validate(result.status), "result")
+        stand = Stand(read_status(result.status, f"The result of {found.handle.id}"), "result")
     except WorkflowFailureError as error:
         if isinstance(root_of(error), ApplicationError):
             raise
-        how = type(error.cause).__name__.removesuffix("Error").upper()
-        stand = await stand_of(replace(await _refreshed(found), ended=how))
+        stand = await stand_of(await refreshed(found))
     view.show(stand)
     return stand
 

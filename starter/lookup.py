@@ -1,17 +1,25 @@
 """From the name people type, a deployment's ID or an environment's, to the workflow meant."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from slipway import names
 from slipway.messages.record import Place
 from slipway.messages.requests import DeploymentResult, MemoStatus
+from slipway.status import StatusDocument
 from starter.guard import REFUSED, Stop
 from starter.session import MEMO_PLACE
 
 if TYPE_CHECKING:
-    from temporalio.client import Client, WorkflowExecution, WorkflowHandle
+    from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+    from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHandle
+
+PATIENCE = 3.0
+"""Seconds that a worker gets to answer a query."""
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,62}-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -21,6 +29,7 @@ _ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 class Found:
     """One run of a deployment or rollback workflow."""
 
+    client: "Client"
     handle: "WorkflowHandle[Any, DeploymentResult]"
     kind: str
     """The workflow's type."""
@@ -28,6 +37,8 @@ class Found:
     """Empty while it runs, else how Temporal says it ended: `COMPLETED`, `TERMINATED`, …"""
     memo: MemoStatus
     place: Place | None
+    described: "DescribeWorkflowExecutionResponse"
+    """All that the server says of it, as it says it."""
 
     @property
     def id(self) -> str:
@@ -55,8 +66,8 @@ async def find(client: "Client", name: str) -> Found:
         raise Stop(
             REFUSED,
             f"Temporal knows no deployment {name} in namespace {client.namespace}. Give the ID "
-            "that `slipway start` printed or the environment's name; where Temporal has lost it, "
-            "`status`, `report` and `rollback` find its record with --plan PLAN.",
+            "that `slipway start` printed or the environment's name. Where Temporal has lost it, "
+            f"its record may still stand. By the plan: slipway why {name} --plan PLAN",
         )
     return found
 
@@ -93,21 +104,94 @@ async def _listed(client: "Client", workflow_id: str, deployment: str) -> Found 
     return await _found(client, await handle.describe())
 
 
-async def _found(client: "Client", execution: "WorkflowExecution") -> Found | None:
+async def refreshed(found: Found) -> Found:
+    """Return the same run as it stands now. Raises Stop when its memo cannot be read."""
+    return await _found(found.client, await found.handle.describe()) or found
+
+
+async def ask(handle: "WorkflowHandle[Any, Any]") -> StatusDocument | None:
+    """Return the answer of the query `status`; None when no worker gives one in time. Raises Stop
+    when it gives one that cannot be read."""
+    from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
+    from temporalio.service import RPCError
+
+    try:
+        async with asyncio.timeout(PATIENCE):
+            answer: dict[str, Any] | None = await handle.query("status")
+    except (TimeoutError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+        return None
+    return None if answer is None else read_status(answer, f"The worker's answer for {handle.id}")
+
+
+def read_status(data: dict[str, Any], what: str) -> StatusDocument:
+    """Return a status document. Raises Stop, naming what it was, when it is none."""
+    try:
+        return StatusDocument.model_validate(data)
+    except ValidationError as error:
+        raise _unreadable(what, error) from None
+
+
+async def _found(client: "Client", execution: "WorkflowExecutionDescription") -> Found | None:
     from temporalio.client import WorkflowExecutionStatus
 
-    memo = await execution.memo()
-    if names.MEMO_KEY not in memo:
+    if names.MEMO_KEY not in execution.raw_description.workflow_execution_info.memo.fields:
         return None  # somebody else's workflow under this ID
     handle = client.get_workflow_handle(
         execution.id, run_id=execution.run_id, result_type=DeploymentResult
     )
     running = execution.status in (None, WorkflowExecutionStatus.RUNNING)
-    place = memo.get(MEMO_PLACE)
     return Found(
+        client=client,
         handle=handle,
         kind=execution.workflow_type,
         ended="" if running or execution.status is None else execution.status.name,
-        memo=MemoStatus.model_validate(memo[names.MEMO_KEY]),
-        place=Place.model_validate(place) if place else None,
+        memo=await _memo(execution, handle),
+        place=await _place(execution),
+        described=execution.raw_description,
+    )
+
+
+_GARBAGE = (ValueError, TypeError, KeyError, RuntimeError)
+"""What decoding a payload of any kind may raise (ValidationError is a ValueError)."""
+
+
+async def _memo(
+    execution: "WorkflowExecutionDescription", handle: "WorkflowHandle[Any, DeploymentResult]"
+) -> MemoStatus:
+    """The short status; where the memo holds something else, the worker is asked for it."""
+    try:
+        return MemoStatus.model_validate(await execution.memo_value(names.MEMO_KEY))
+    except _GARBAGE as error:
+        status = await ask(handle)
+        if status is None:
+            raise _unreadable(f"The memo of workflow {execution.id}", error) from None
+    return MemoStatus(
+        id=status.id,
+        environment=status.environment,
+        release=status.release,
+        phase=status.phase,
+        outcome=status.outcome,
+        step=status.current.step,
+        reason=status.current.reason,
+    )
+
+
+async def _place(execution: "WorkflowExecutionDescription") -> Place | None:
+    try:
+        place = await execution.memo_value(MEMO_PLACE, default=None)
+        return Place.model_validate(place) if place else None
+    except _GARBAGE:
+        return None
+
+
+def _unreadable(what: str, error: Exception) -> Stop:
+    """Return the end of a command that was given what it cannot read."""
+    place = ""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = f" ({'.'.join(str(part) for part in first['loc']) or 'the whole'})"
+    return Stop(
+        REFUSED,
+        f"{what} cannot be read{place}: a newer slipway may have written it, or somebody else. "
+        "Use the newest slipway, and see that a worker runs: python -m worker",
     )

@@ -16,10 +16,10 @@ from slipway.messages.controls import Acknowledge, Approve, Control, Reject, Rep
 from slipway.states import Choice, Outcome
 from slipway.subject import Subject
 from starter.guard import OK, REFUSED, UNREACHABLE, Stop
-from starter.lookup import Found, find
+from starter.lookup import PATIENCE, Found, find
 from starter.render import clean
 from starter.session import connect
-from starter.stand import PATIENCE, asked, stand_of
+from starter.stand import asked, stand_of
 
 _PATIENCE = 20.0
 """Seconds that a worker gets to answer a request."""

@@ -7,7 +7,7 @@ from slipway.base import say_length, utc_text
 from slipway.checklist import mark_of, tally
 from slipway.markdown import say_age, say_size, short
 from slipway.run import Event, Wait
-from slipway.states import Outcome, ServiceState
+from slipway.states import ENDINGS, Outcome, ServiceState
 from slipway.status import ServiceStatus, StatusDocument
 
 _WIDEST = 300
@@ -42,7 +42,7 @@ def _cut(line: str) -> str:
 
 def frame(status: StatusDocument, now: datetime, *, events: int = 5) -> list[str]:
     """Return the live view: head, countdown, services, waits, the last lines of the timeline."""
-    lines = [head(status), now_line(status, now), ""]
+    lines = [head(status), now_line(status, now), *trouble_lines(status), ""]
     lines += [service_line(one) for one in status.services]
     for wait in status.waiting_for:
         lines += ["", *wait_lines(wait, now)]
@@ -66,7 +66,8 @@ def full(status: StatusDocument, now: datetime) -> list[str]:
 
 def head(status: StatusDocument) -> str:
     """Return who, what, where and how it stands."""
-    notes = [f"abort {status.abort.value}"] if status.abort.value != "none" else []
+    notes = [one.kind.value for one in status.trouble if one.kind in ENDINGS]
+    notes += [f"abort {status.abort.value}"] if status.abort.value != "none" else []
     notes += [f"paused by {status.paused_by}"] if status.paused_by else []
     notes += list(status.marks)
     notes += [f"time x{status.time_scale:g}"] if status.time_scale != 1 else []
@@ -85,6 +86,16 @@ def now_line(status: StatusDocument, now: datetime) -> str:
         left = f" ({countdown(current.until, now)})"
     step = f"{current.step}: " if current.step else ""
     return f"{step}{current.reason or 'nothing yet'}{left}"
+
+
+def trouble_lines(status: StatusDocument) -> list[str]:
+    """Return what only the Temporal server knows, and the command that helps."""
+    lines = []
+    for one in status.trouble[:4]:
+        because = f" {one.because}" if one.because else ""
+        lines.append(f"Trouble: {one.what}{because}")
+        lines.append(f"  next:    {one.command or one.next}")
+    return lines
 
 
 def countdown(until: datetime, now: datetime) -> str:

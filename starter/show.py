@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from slipway.explain import explain
-from slipway.states import EXIT_CODES, Outcome
+from slipway.states import ENDINGS, EXIT_CODES, Outcome
 from slipway.status import StatusDocument
 from starter.documents import Lost
 from starter.guard import OK, WAITING
@@ -30,12 +30,13 @@ async def status(name: str, lost: Lost, *, as_json: bool, exit_code: bool) -> in
 async def why(name: str, lost: Lost, *, as_json: bool, exit_code: bool) -> int:
     """Print what a deployment waits for or why it failed, in at most 24 lines."""
     stand = await _stand(name, lost)
-    lines = explain(stand.status)
+    lines = explain(stand.status, stand.note)
     if as_json:
-        print(json.dumps({"id": stand.status.id, "note": stand.note, "lines": lines}, indent=2))
+        trouble = [one.model_dump(mode="json") for one in stand.status.trouble]
+        said = {"id": stand.status.id, "note": stand.note, "lines": lines, "trouble": trouble}
+        print(json.dumps(said, indent=2))
     else:
-        note = [clean(stand.note)] if stand.note else []
-        print("\n".join([*note, *lines][:24]))
+        print("\n".join(lines))
     return _code(stand.status) if exit_code else OK
 
 
@@ -53,7 +54,11 @@ async def _stand(name: str, lost: Lost) -> Stand:
 
 
 def _code(status: StatusDocument) -> int:
-    """0 deployed or under way, 7 waiting for a person, else as the outcome says."""
+    """0 deployed or under way, 7 waiting for a person, else as the outcome says.
+
+    A run that was ended from outside waits for a person: to take it back.
+    """
     if status.outcome is not Outcome.RUNNING:
         return EXIT_CODES[status.outcome]
-    return WAITING if waits_for_person(status) else OK
+    ended = any(one.kind in ENDINGS for one in status.trouble)
+    return WAITING if ended or waits_for_person(status) else OK

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from slipway import names
 from slipway.messages.requests import MemoStatus
 from slipway.run import Wait
-from slipway.states import ServiceState
+from slipway.server_view import ServerView
+from slipway.states import Phase, ServiceState
 from slipway.status import Current, ServiceStatus, StatusDocument
-from starter.lookup import Found
+from slipway.trouble import troubles
+from starter.lookup import PATIENCE, Found, ask, read_status
+from starter.server_view import view_of
 
-PATIENCE = 3.0
-"""Seconds that a worker gets to answer a query."""
 _PEOPLE = ("approval", "acknowledge", "operator", "resume")
 
 
@@ -33,37 +33,61 @@ class Stand:
 
 
 async def stand_of(found: Found) -> Stand:
-    """Return how a found deployment stands now."""
+    """Return how a found deployment stands now, by what the workflow and the server say."""
     if found.ended == "COMPLETED":
         result = await found.handle.result()
-        return Stand(StatusDocument.model_validate(result.status), "result")
-    status = await asked(found)
-    note = _ended_note(found)
-    if status is not None:
-        return Stand(status, "query", note)
-    silent = f"No worker answered within {PATIENCE:.0f} s; this is what stands in the memo."
-    return Stand(from_memo(found), "memo", f"{note} {silent}".strip())
+        return Stand(read_status(result.status, f"The result of {found.handle.id}"), "result")
+    question = asyncio.ensure_future(asked(found))
+    view = await _view(found)
+    if view is not None and _nobody(view):
+        question.cancel()
+    await asyncio.wait({question})
+    status = None if question.cancelled() else question.result()
+    answered = status is not None
+    known = status or from_memo(found.memo, found.handle.id)
+    wrong = (
+        troubles(view, datetime.now(UTC), answered=answered, began=_began(known)) if view else []
+    )
+    return Stand(
+        known.model_copy(update={"trouble": wrong}),
+        "query" if answered else "memo",
+        "" if answered else _SILENT,
+    )
 
 
-async def asked(found: Found) -> StatusDocument | None:
-    """Return the answer of the query `status`; None when no worker gives one in time."""
-    from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
+_SILENT = "The run did not answer; this is what stands in its memo."
+
+
+async def _view(found: Found) -> ServerView | None:
+    """What the server knows; None when it does not say in time. It is asked beside the query."""
     from temporalio.service import RPCError
 
     try:
         async with asyncio.timeout(PATIENCE):
-            answer: dict[str, Any] | None = await found.handle.query("status")
-    except (TimeoutError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+            return await view_of(found)
+    except (TimeoutError, RPCError):
         return None
-    return StatusDocument.model_validate(answer) if answer is not None else None
 
 
-def from_memo(found: Found) -> StatusDocument:
+def _nobody(view: ServerView) -> bool:
+    """Whether waiting for an answer is in vain: nobody is there to give it."""
+    return any(not queue.alive and not queue.privileged for queue in view.queues)
+
+
+def _began(status: StatusDocument) -> bool:
+    return bool(status.timeline or status.current.step or status.phase is not Phase.PREFLIGHT)
+
+
+async def asked(found: Found) -> StatusDocument | None:
+    """Return the answer of the query `status`; None when no worker gives one in time."""
+    return await ask(found.handle)
+
+
+def from_memo(memo: MemoStatus, workflow_id: str) -> StatusDocument:
     """Return as much of a status document as the memo holds."""
-    memo = found.memo
     return StatusDocument(
         id=memo.id,
-        workflow_id=found.handle.id,
+        workflow_id=workflow_id,
         environment=memo.environment,
         release=memo.release,
         requester="",
@@ -71,7 +95,7 @@ def from_memo(found: Found) -> StatusDocument:
         phase=memo.phase,
         outcome=memo.outcome,
         current=Current(step=memo.step, reason=memo.reason, until=memo.until),
-        waiting_for=[Wait(kind="operator", what=one, until=memo.until) for one in memo.waiting_for],
+        waiting_for=[_wait(one, memo) for one in memo.waiting_for],
         abort=memo.abort,
         digest=memo.digest,
         services=[_service(name, state) for name, state in memo.services.items()],
@@ -99,11 +123,21 @@ def _service(name: str, state: str) -> ServiceStatus:
     )
 
 
-def _ended_note(found: Found) -> str:
-    if not found.ended:
-        return ""
-    what = "rollback" if found.kind == names.ROLLBACK_TYPE else "deployment"
-    return (
-        f"The {what}'s workflow ended as {found.ended} without finishing: what it changed stands. "
-        f"Take it back with: slipway rollback {found.id}"
+_KINDS: dict[str, Literal["approval", "acknowledge", "operator", "window", "resume"]] = {
+    "approve": "approval",
+    "acknowledge": "acknowledge",
+    "resolve": "operator",
+    "resume": "resume",
+    "abort": "window",
+}
+
+
+def _wait(line: str, memo: MemoStatus) -> Wait:
+    """The memo keeps of a wait what it is for and the command that answers it, in one line."""
+    what, slipway, command = line.partition("slipway ")
+    return Wait(
+        kind=_KINDS.get(command.partition(" ")[0], "operator"),
+        what=what.strip(),
+        until=memo.until,
+        command=slipway + command,
     )

@@ -78,6 +78,8 @@ async def _refuse_pointless(client: "Client", found: Found) -> None:
     newest = await find_or_none(client, found.memo.environment)
     if newest is None or newest.id == found.id:
         return
+    if newest.ended and newest.id < found.id:
+        return  # the rollback of an earlier deployment, which was refused because of this one
     if not newest.ended:
         raise held(found.memo.environment, newest)
     if newest.memo.outcome not in (*_UNCHANGED, Outcome.ROLLED_BACK):

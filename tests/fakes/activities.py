@@ -228,13 +228,13 @@ class FakeMigrations(_Fake):
     @activity.defn(name="migrations.review")
     async def review(self, request: ReviewMigrations) -> MigrationReview:
         """Return what the release brings and the ledger does not hold."""
-        await self.world.meet("migrations.review")
+        planned = await self.world.meet("migrations.review")
         pending = [
             PendingMigration(tag=one.tag, hash=one.sha256, when=number, sql="…", in_staging=True)
             for number, one in enumerate(request.release.pending)
             if one.sha256 not in self.world.ledger
         ]
-        return MigrationReview(applied=[], pending=pending)
+        return planned or MigrationReview(applied=[], pending=pending)
 
     @activity.defn(name="migrations.apply")
     async def apply(self, request: ApplyMigrations) -> MigrationsApplied:

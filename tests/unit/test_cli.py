@@ -139,7 +139,9 @@ def test_start_refuses_what_check_forbids_before_it_looks_for_a_server(tmp_path:
     assert "The check forbids a start." in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("status", "production"), ("abort", ID), ("report", ID)])
+@pytest.mark.parametrize(
+    "arguments", [("status", "production"), ("why", ID), ("abort", ID), ("report", ID)]
+)
 def test_a_dead_server_is_one_sentence_and_exit_8(arguments: tuple[str, ...]) -> None:
     address = _closed_port()
     done = slipway(*arguments, TEMPORAL_ADDRESS=address)

@@ -3,8 +3,9 @@
 from datetime import datetime
 
 from slipway.run import Wait
-from slipway.states import Choice, Outcome, Phase, ServiceState
+from slipway.states import Choice, Outcome, Phase, ServiceState, TroubleKind
 from slipway.status import StatusDocument, status_of
+from slipway.trouble import Trouble
 from starter.live import Lines
 from starter.render import clean, countdown, frame, full, wait_lines
 from starter.stand import Stand, waits_for_person
@@ -95,3 +96,28 @@ def test_appended_lines_follow_new_events_and_waits() -> None:
     assert "No worker answers." in written
     assert any("Approved by vera" in line for line in written)
     assert any("answer:" in line for line in written)
+
+
+def test_trouble_is_shown_with_the_command_that_helps() -> None:
+    ended = Trouble(
+        kind=TroubleKind.TERMINATED,
+        what="The run was terminated in Temporal.",
+        because="the wrong button",
+        next="Take it back.",
+        command="slipway rollback X --reason WHY",
+    )
+    status = status_of(approved_run(phase=Phase.ROLL_OUT)).model_copy(update={"trouble": [ended]})
+    lines = full(status, NOW)
+    assert "[terminated]" in lines[0]
+    assert "Trouble: The run was terminated in Temporal. the wrong button" in lines
+    assert "  next:    slipway rollback X --reason WHY" in lines
+
+
+def test_trouble_that_lasts_is_written_once_although_its_numbers_change() -> None:
+    written: list[str] = []
+    view = Lines(written.append)
+    for attempt in (2, 3):
+        trouble = Trouble(kind=TroubleKind.RETRYING, what=f"Attempt {attempt}.", next="Repair it.")
+        status = status_of(fresh_run()).model_copy(update={"trouble": [trouble]})
+        view.show(Stand(status, "query"))
+    assert sum("Trouble: " in line for line in written) == 1

@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import yaml
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
+from temporalio.common import RawValue
 from temporalio.service import RPCError
 
+from slipway import names
+from slipway.states import Phase
+from slipway.status import StatusDocument, status_of
 from tests.fakes.plans import small_plan, small_release
+from tests.unit.examples import fresh_run
+from tests.workflow.hall import worker
 from tests.workflow.harness import Harness
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +61,7 @@ class Cli:
             data = document.model_dump(mode="json", exclude_unset=True)
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(data))
         self.documents = (str(folder / "plan.yaml"), str(folder / "release.yaml"))
-        self._env = {
+        self.environ = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "TEMPORAL_ADDRESS": client.service_client.config.target_host,
@@ -69,7 +77,7 @@ class Cli:
             "from starter.cli import main; main()",
             *arguments,
             cwd=ROOT,
-            env=self._env,
+            env=self.environ,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -83,6 +91,16 @@ class Cli:
         done = await self("start", *self.documents, "--json")
         assert done.code == 0, done.err
         return str(done.json["id"])
+
+    async def start_with_memo(self, memo: Any) -> WorkflowHandle[Any, Any]:
+        """Start a workflow in the environment's place whose memo is this."""
+        return await self.harness.client.start_workflow(
+            names.DEPLOYMENT_TYPE,
+            {},
+            id=names.deployment_workflow_id(self.environment),
+            task_queue=self.harness.queue,
+            memo={names.MEMO_KEY: memo},
+        )
 
     async def until(self, phase: str) -> Any:
         """Wait until the deployment is in a phase, with something to wait for."""
@@ -232,7 +250,8 @@ async def test_without_a_worker_status_reads_the_memo_and_says_so(
     deployment = await cli.start()
     done = await cli("status", deployment)
     assert done.code == 0
-    assert "No worker answered within 3 s" in done.out
+    assert f"No worker listens on task queue {cli.harness.queue}." in done.out
+    assert "this is what stands in its memo" in done.out
     assert "Waiting for a worker to begin." in done.out
     report = await cli("doctor", *cli.documents)
     assert report.code == 8
@@ -246,7 +265,8 @@ async def test_without_a_worker_status_reads_the_memo_and_says_so(
     assert "is kept" in unheard.err
     await client.get_workflow_handle(f"deploy-{cli.environment}").terminate()
     ended = await cli("why", deployment)
-    assert "ended as TERMINATED without finishing" in ended.out
+    assert "The run was terminated in Temporal" in ended.out
+    assert (await cli("status", deployment, "--exit-code")).code == 7
 
 
 async def test_a_run_that_temporal_ended_is_reported_from_its_record_as_cut_off(
@@ -276,6 +296,65 @@ async def test_what_nobody_knows_is_refused_with_a_remedy(cli: Cli) -> None:
         assert done.code == 2
         assert "Temporal knows no deployment" in done.err
         assert "--plan PLAN" in done.err
+
+
+async def test_a_namespace_that_is_not_there_is_one_sentence_and_exit_8(cli: Cli) -> None:
+    cli.environ["TEMPORAL_NAMESPACE"] = "nowhere"
+    for command in ("status", "why"):
+        done = await cli(command, cli.environment)
+        assert done.code == 8
+        assert "nowhere" in done.err
+        assert "Check TEMPORAL_NAMESPACE" in done.err
+        assert len(done.err.strip().splitlines()) == 1
+
+
+_BYTES = RawValue(Payload(metadata={"encoding": b"binary/of-tomorrow"}, data=b"\xff\x00"))
+
+
+@pytest.mark.parametrize(
+    "garbage", [{"phase": "on the moon"}, "text", _BYTES], ids=["fields", "text", "bytes"]
+)
+async def test_a_memo_of_garbage_is_one_sentence_and_exit_2(
+    client: Client, tmp_path: Path, garbage: Any
+) -> None:
+    cli = Cli(client, tmp_path)
+    handle = await cli.start_with_memo(garbage)
+    for command in ("status", "why"):
+        done = await cli(command, cli.environment)
+        assert done.code == 2
+        assert f"The memo of workflow deploy-{cli.environment} cannot be read" in done.err
+        assert "newest slipway" in done.err
+        assert len(done.err.strip().splitlines()) == 1
+    await handle.terminate()
+
+
+@workflow.defn(name=names.DEPLOYMENT_TYPE, sandboxed=False)
+class Newer:
+    """A deployment whose memo this slipway cannot read, but whose status it can."""
+
+    @workflow.run
+    async def run(self, request: Any) -> None:
+        """Wait for ever."""
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.query(name="status")
+    def status(self) -> StatusDocument:
+        """Return a status document."""
+        return status_of(fresh_run(phase=Phase.GO))
+
+
+async def test_where_the_memo_is_garbage_the_worker_is_asked(
+    client: Client, tmp_path: Path
+) -> None:
+    cli = Cli(client, tmp_path)
+    handle = await cli.start_with_memo({"phase": "on the moon"})
+    async with worker(
+        client, cli.harness.queue, cli.harness.world, privileged=False, workflows=[Newer]
+    ):
+        done = await cli("why", cli.environment)
+    assert done.code == 0, done.err
+    assert "running, phase go" in done.out
+    await handle.terminate()
 
 
 async def test_a_record_that_is_not_there_is_refused(cli: Cli) -> None:
