@@ -99,6 +99,13 @@ class Migrations(Document):
         "packages/shared-schema/src/migrations"
     )
     command: list[Line] = Field(default=["pnpm", "db:migrate"], min_length=1, max_length=20)
+    generate: list[Line] = Field(
+        default=["pnpm", "--filter", "@teei/shared-schema", "db:generate"], max_length=20
+    )
+    """Run by the preflight in a copy of the workspace: what it writes is a change of the schema
+    without a migration. Empty: not checked, which the report then says."""
+    unchanged: Line = "No schema changes"
+    """What `generate` prints when there is nothing to generate. Its exit code does not tell."""
     ledger: Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$")] = (
         "drizzle.__drizzle_migrations"
     )

@@ -34,6 +34,7 @@ def privileged(settings: Settings) -> list[Activity]:
     from activities.adapters.object_store import ObjectStore
     from activities.adapters.postgres import Postgres
     from activities.adapters.probes import Probes
+    from activities.adapters.project import Project
     from activities.adapters.prometheus import Prometheus
     from activities.backups import Backups
     from activities.checks import Checks
@@ -51,7 +52,7 @@ def privileged(settings: Settings) -> list[Activity]:
         Records(store),
         Leases(cluster),
         Backups(postgres, store),
-        DatabaseMigrations(postgres, Artifacts(settings.artifacts)),
+        DatabaseMigrations(postgres, Artifacts(settings.artifacts), Project()),
         DatabaseRollback(postgres, store),
         Rollouts(cluster),
         Watch(cluster, metrics, http, probes),
