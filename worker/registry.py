@@ -47,17 +47,17 @@ def privileged(settings: Settings) -> list[Activity]:
     from activities.watch import Watch
 
     cluster, store, postgres = Cluster(), ObjectStore(), Postgres()
-    metrics, http, probes = Prometheus(), Http(), Probes(postgres)
+    metrics, http, probes, project = Prometheus(), Http(), Probes(postgres), Project()
     capabilities: tuple[object, ...] = (
         Records(store),
         Leases(cluster),
         Backups(postgres, store),
-        DatabaseMigrations(postgres, Artifacts(settings.artifacts), Project()),
+        DatabaseMigrations(postgres, Artifacts(settings.artifacts), project),
         DatabaseRollback(postgres, store),
         Rollouts(cluster),
         Watch(cluster, metrics, http, probes),
         Checks(http, cluster, probes),
-        EnvironmentChecks(cluster, postgres, store, metrics, http),
+        EnvironmentChecks(cluster, postgres, store, metrics, http, project),
     )
     return [method for one in capabilities for method in activities_of(one)]
 

@@ -1,0 +1,33 @@
+"""Versions of the servers around: those that were tried, and a word about every other."""
+
+import re
+
+from slipway.messages.preflight import Finding, Group
+
+TRIED: dict[str, tuple[str, Group]] = {
+    "Kubernetes": ("1.36", "cluster"),
+    "PostgreSQL": ("18", "database"),
+    "Temporal": ("1.32", "worker"),
+}
+"""The version that the tests run on, as far as it is compared, and where a finding belongs."""
+
+
+def judge_version(server: str, found: str) -> list[Finding]:
+    """Return a note when a server's version is another than the one that was tried."""
+    tried, group = TRIED[server]
+    want, have = _numbers(tried), _numbers(found)[: len(_numbers(tried))]
+    if have == want:
+        return []
+    said = found or "of an unknown version"
+    if not have:
+        why = "It did not say which."
+    elif have < want:
+        why = f"Upgrade it to {tried}, or try a deployment in staging first."
+    else:
+        why = "It is newer: try a deployment in staging first."
+    what = f"{server} is {said}; slipway was tried with {tried}."
+    return [Finding(severity="note", group=group, what=what, remedy=why)]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in re.findall(r"\d+", version)[:3])
