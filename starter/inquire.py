@@ -1,4 +1,5 @@
-"""What only the worker can see, asked of it by short workflows: doctor, report, records."""
+"""What only the worker can see, asked of it by short workflows: report, records, and `doctor`
+(which has a file of its own)."""
 
 import asyncio
 import json
@@ -11,11 +12,8 @@ from pydantic import BaseModel
 
 from slipway import names
 from slipway.checklist import verified
-from slipway.messages.preflight import Finding
 from slipway.messages.record import Place
 from slipway.messages.requests import (
-    DoctorRequest,
-    DoctorResult,
     FindRequest,
     FindResult,
     ReportRequest,
@@ -23,10 +21,9 @@ from slipway.messages.requests import (
 )
 from slipway.report import report_data, report_markdown
 from slipway.status import StatusDocument
-from starter.documents import Documents, Lost
+from starter.documents import Lost
 from starter.guard import OK, REFUSED, UNREACHABLE, Stop
 from starter.lookup import find, find_or_none, is_id
-from starter.render import clean
 from starter.session import connect, task_queue
 from starter.stand import Stand, stand_of
 
@@ -100,33 +97,6 @@ def _no_place(name: str) -> Place:
         f"The workflow of {name} does not say where its record is kept. Add --plan PLAN "
         "(and --overlay FILE where one was used).",
     )
-
-
-async def doctor(documents: Documents, *, as_json: bool) -> int:
-    """Check the environment as the preflight does, and print what is in the way."""
-    plan, release = documents.load()
-    client = await connect()
-    request = DoctorRequest(plan=plan, release=release)
-    result = await ask_worker(client, names.DOCTOR_TYPE, request, DoctorResult)
-    healthy = not result.environment.blocking and result.staging.stable
-    if as_json:
-        print(json.dumps({**result.model_dump(mode="json"), "healthy": healthy}, indent=2))
-    else:
-        print("\n".join(clean(line) for line in _doctor_lines(result, healthy)))
-    return OK if healthy else REFUSED
-
-
-def _doctor_lines(result: DoctorResult, healthy: bool) -> list[str]:
-    environment, staging = result.environment, result.staging
-    lines = [f"PostgreSQL {environment.server_version or 'unknown'}"]
-    lines += [_finding(one) for one in environment.findings]
-    lines.append(f"Staging: {'stable' if staging.stable else 'NOT stable'}. {staging.because}")
-    lines += [_finding(one) for one in staging.findings]
-    return [*lines, "Ready to deploy." if healthy else "Not ready; do what each ✘ line says."]
-
-
-def _finding(one: Finding) -> str:
-    return f"{'✘' if one.severity == 'block' else '·'} {one.what} {one.remedy}".rstrip()
 
 
 async def from_record(client: "Client", name: str, lost: Lost) -> Stand:
