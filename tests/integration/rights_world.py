@@ -24,6 +24,7 @@ from tests.integration.data_world import FIRST, FIRST_WHEN, SCHEMA, DataWorld, d
 PASSWORD = "of-a-test-only"
 PREFIX = "Run as administrator: "
 PROBE = CorruptionProbe(name="users have addresses", sql="SELECT count(*) > 0 FROM users")
+OF_THE_SERVER = ("Free disk", "Replication slots", "WAL takes", "WAL is not archived")
 _LEDGER = """CREATE SCHEMA IF NOT EXISTS drizzle;
 CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (
     id serial PRIMARY KEY, hash text NOT NULL, created_at bigint);"""
@@ -96,9 +97,16 @@ class RightsWorld(DataWorld):
             connection.execute(statement.encode())
 
     async def findings(self, plan: Plan | None = None) -> list[Finding]:
-        """What the preflight says of the databases."""
-        look = DatabaseLook(Postgres(Path(self.stack.pg_bin)), Looker(True), plan or self.plan)
-        return [one for one in await look.findings() if "Free disk" not in one.what]
+        """What the preflight says of the databases; of the whole server, which other tests use
+        too, only what names this world."""
+        look = DatabaseLook(
+            Postgres(Path(self.stack.pg_bin)), Looker(at_once=True), plan or self.plan
+        )
+        return [
+            one
+            for one in await look.findings()
+            if not one.what.startswith(OF_THE_SERVER) or self.name in one.what
+        ]
 
 
 def taken(statement: str) -> str:
@@ -155,6 +163,11 @@ def _remove(world: RightsWorld) -> None:
     for (gid,) in world.run(prepared):
         world.administer(f"ROLLBACK PREPARED '{gid}'")
     with access.superuser(world.stack) as connection:
+        connection.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            " WHERE slot_name = %s AND NOT active",
+            [world.name],
+        )
         for name in world.databases():
             connection.execute(
                 sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
