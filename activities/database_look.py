@@ -58,4 +58,4 @@ class DatabaseLook:
 
     async def _probes(self) -> list[Finding]:
         refused = await self._postgres.refused_probes(self._plan.database, self._plan.corruption)
-        return ready.judge_probes(refused, self.standings[Login.PROBE].role)
+        return ready.judge_probes(refused, self.standings[Login.PROBE])

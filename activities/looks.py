@@ -36,10 +36,10 @@ class Looker:
             error = found
         if not error.final and not self.at_once:
             raise error
-        # a reference that is not set, or is no address, is a matter of addresses whoever met it
-        group = "addresses" if isinstance(error, BadInput) else group
-        said = f"Not looked at: {what}. {error.what}"
-        return [Finding(severity="block", group=group, what=said, remedy=error.remedy)]
+        if isinstance(error, BadInput):
+            # a reference that is not set, or is no address: the same for every look that meets it
+            return [block("addresses", error.what, error.remedy)]
+        return [block(group, f"Not looked at: {what}. {error.what}", error.remedy)]
 
 
 async def all_of(looks: Iterable[Awaitable[list[Finding]]]) -> list[Finding]:

@@ -120,7 +120,7 @@ class Postgres(Sessions):
     async def rooms(self, database: Database) -> list[Room]:
         """Return free and needed room for a backup."""
         target = self.target(database.url)
-        async with self.session(target, "preflight", read_only=True) as session:
+        async with ready.session(self, target) as session:
             return await ready.rooms(session, target, Path(tempfile.gettempdir()))
 
     def hosts(self, plan: Plan) -> dict[str, str]:

@@ -40,7 +40,7 @@ async def standing(
 
     Raises SlipwayErrors when it cannot be opened.
     """
-    async with _session(sessions, sessions.target(reference)) as connection:
+    async with session(sessions, sessions.target(reference)) as connection:
         found = await row(connection, _STANDING)
         if found is None:
             raise BadInput(
@@ -70,7 +70,7 @@ async def refused_probes(
 ) -> list[tuple[str, str]]:
     """Return name and error of every probe that its role could not run; nothing is run."""
     found = []
-    async with _session(sessions, sessions.target(reference)) as connection:
+    async with session(sessions, sessions.target(reference)) as connection:
         await connection.execute("RESET search_path")  # as the services see the tables
         for one in probes:
             error = await _explained(connection, one.sql)
@@ -83,13 +83,11 @@ async def rooms(connection: Connection, target: Target, folder: Path) -> list[Ro
     """Return free and needed room for a backup of a database, with files in `folder`."""
     size = await size_of(connection, target.database)
     here = (await asyncio.to_thread(shutil.disk_usage, folder)).free
+    there = await _free_on_server(connection, target)
+    for_files, for_side = int(size * _WORKER_ROOM) + _SPARE, int(size * _SERVER_ROOM) + _SPARE
     return [
-        Room("where the worker keeps its files", here, int(size * _WORKER_ROOM) + _SPARE),
-        Room(
-            "on the database server",
-            await _free_on_server(connection, target),
-            int(size * _SERVER_ROOM) + _SPARE,
-        ),
+        Room("worker", "where the worker keeps its files", here, for_files),
+        Room("database", "on the database server", there, for_side),
     ]
 
 
@@ -139,7 +137,8 @@ async def _cases(
     return tuple((str(name), str(remedy)) for name, remedy in found)
 
 
-def _session(sessions: Sessions, target: Target) -> AbstractAsyncContextManager[Connection]:
+def session(sessions: Sessions, target: Target) -> AbstractAsyncContextManager[Connection]:
+    """Open a session that writes nothing, and in which no question takes long."""
     return sessions.session(target, "preflight", read_only=True, statement_timeout=_TIMEOUT)
 
 

@@ -47,6 +47,7 @@ class Standing:
 class Room:
     """Free disk somewhere and what a backup needs there. Bytes; None: it cannot be asked."""
 
+    group: Group
     where: str
     free: int | None
     needed: int
@@ -71,16 +72,18 @@ def judge_rights(standing: Standing, plan: Plan) -> list[Finding]:
         Finding(
             severity="block" if one.blocks else "note",
             group=group_of(one.login),
-            what=f"Role {standing.role} may not {one.what.format(**names)}: {one.why}.",
-            remedy=as_administrator(one.statement(standing.server_major).format(**names)),
+            what=f"Role {one.whose} may not {one.what}: {one.why}.".format(**names),
+            remedy=as_administrator(
+                one.statement(standing.server_major).format(**names), standing.database
+            ),
         )
         for one in standing.lacking
     ]
 
 
-def as_administrator(statement: str) -> str:
+def as_administrator(statement: str, database: str) -> str:
     """Return the remedy for a missing right."""
-    return f"Run as administrator: {statement}"
+    return f"Run as administrator in database {database}: {statement}"
 
 
 def judge_obstacles(standing: Standing, plan: Plan) -> list[Finding]:
@@ -180,7 +183,7 @@ def judge_tools(server_major: int, tools: Mapping[str, int]) -> list[Finding]:
     ]
 
 
-def judge_probes(refused: Sequence[tuple[str, str]], role: str) -> list[Finding]:
+def judge_probes(refused: Sequence[tuple[str, str]], standing: Standing) -> list[Finding]:
     """Return the corruption probes that could not be run, by what the server says of them."""
     found = []
     for name, error in refused:
@@ -188,7 +191,8 @@ def judge_probes(refused: Sequence[tuple[str, str]], role: str) -> list[Finding]
         severity: Literal["block", "note"] = "block"
         remedy = "Correct its SQL in the plan: one statement that returns one boolean."
         if _DENIED in error:
-            remedy = as_administrator(f"GRANT pg_read_all_data TO {role};")
+            grant = f"GRANT pg_read_all_data TO {standing.role};"
+            remedy = as_administrator(grant, standing.database)
         elif any(code in error for code in _NOT_YET):
             severity = "note"
             remedy = "Correct its SQL in the plan, unless a pending migration brings what it names."
@@ -201,17 +205,15 @@ def judge_room(rooms: Sequence[Room]) -> list[Finding]:
     found = []
     for one in rooms:
         needed = f"{_mib(one.needed)} are needed for a backup and its proof"
-        group: Group = "worker" if "worker" in one.where else "database"
         if one.free is None:
             what = f"Free disk cannot be asked {one.where}: {needed}."
             remedy = "Look there: SHOW data_directory names the folder."
-            found.append(Finding(severity="note", group=group, what=what, remedy=remedy))
+            found.append(Finding(severity="note", group=one.group, what=what, remedy=remedy))
         elif one.free < one.needed:
             what = f"{_mib(one.free)} are free {one.where}, {needed}."
-            remedy = f"Free {_mib(one.needed - one.free)} there, or point TMPDIR elsewhere."
-            if group == "database":
-                remedy = f"Free {_mib(one.needed - one.free)} there."
-            found.append(Finding(severity="block", group=group, what=what, remedy=remedy))
+            elsewhere = ", or point TMPDIR elsewhere" if one.group == "worker" else ""
+            remedy = f"Free {_mib(one.needed - one.free)} there{elsewhere}."
+            found.append(Finding(severity="block", group=one.group, what=what, remedy=remedy))
     return found
 
 

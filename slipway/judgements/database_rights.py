@@ -33,6 +33,8 @@ class DatabaseRight:
     """The same before PostgreSQL 16, where it was written otherwise."""
     blocks: bool = True
     """False: something cannot be looked at without it, nothing fails."""
+    whose: str = "{role}"
+    """Who lacks it."""
 
     def statement(self, major: int) -> str:
         """Return what grants it on a server of that major version."""
@@ -111,20 +113,22 @@ RIGHTS = (
     ),
     DatabaseRight(
         Login.PRODUCTION,
-        "let {owner} create schemas in {database}",
+        "create schemas in {database}",
         "the migration tool begins with CREATE SCHEMA IF NOT EXISTS, which asks for it also when "
         "the schema is there",
         _of_owner("has_database_privilege(o.oid, current_database(), 'CREATE')")
         # whose database it is comes first: the right goes with the ownership
         + f" OR NOT pg_has_role({_DATABASE}, 'MEMBER')",
         "GRANT CREATE ON DATABASE {database} TO {owner};",
+        whose="{owner}",
     ),
     DatabaseRight(
         Login.PRODUCTION,
-        "let {owner} write the ledger {ledger}",
+        "write the ledger {ledger}",
         "each migration is entered there",
         f"{_LEDGER} IS NULL OR " + _of_owner(f"has_table_privilege(o.oid, {_LEDGER}, 'INSERT')"),
         "GRANT INSERT ON {ledger} TO {owner};",
+        whose="{owner}",
     ),
     DatabaseRight(
         Login.PRODUCTION,

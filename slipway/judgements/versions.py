@@ -19,12 +19,8 @@ def judge_version(server: str, found: str) -> list[Finding]:
     if have == want:
         return []
     said = found or "of an unknown version"
-    if not have:
-        why = "It did not say which."
-    elif have < want:
-        why = f"Upgrade it to {tried}, or try a deployment in staging first."
-    else:
-        why = "It is newer: try a deployment in staging first."
+    age = "older" if have < want else "newer"
+    why = f"It is {age}: try a deployment in staging first." if have else "It did not say which."
     what = f"{server} is {said}; slipway was tried with {tried}."
     return [Finding(severity="note", group=group, what=what, remedy=why)]
 

@@ -22,7 +22,6 @@ from starter.loading import load_plan
 from tests.integration.data_world import FIRST, FIRST_WHEN, SCHEMA, DataWorld, digest
 
 PASSWORD = "of-a-test-only"
-PREFIX = "Run as administrator: "
 PROBE = CorruptionProbe(name="users have addresses", sql="SELECT count(*) > 0 FROM users")
 OF_THE_SERVER = ("Free disk", "Replication slots", "WAL takes", "WAL is not archived")
 _LEDGER = """CREATE SCHEMA IF NOT EXISTS drizzle;

@@ -49,7 +49,7 @@ def test_a_missing_right_is_named_with_the_statement_that_grants_it(
     (finding,) = ready.judge_rights(standing, plan())
     assert (finding.severity == "block") is right.blocks
     assert "{" not in f"{finding.what} {finding.remedy}"
-    assert finding.remedy.startswith("Run as administrator: ")
+    assert finding.remedy.startswith("Run as administrator in database teei: ")
     assert finding.remedy.endswith(";")
     assert not (major == 15 and " TRUE" in finding.remedy)
 
@@ -100,9 +100,9 @@ def test_client_tools_of_another_version_block() -> None:
 
 def test_too_little_room_blocks_and_unknown_room_is_noted() -> None:
     rooms = [
-        Room("where the worker keeps its files", 10 << 20, 100 << 20),
-        Room("on the database server", None, 100 << 20),
-        Room("on the database server", 200 << 20, 100 << 20),
+        Room("worker", "where the worker keeps its files", 10 << 20, 100 << 20),
+        Room("database", "on the database server", None, 100 << 20),
+        Room("database", "on the database server", 200 << 20, 100 << 20),
     ]
     worker, server = ready.judge_room(rooms)
     assert (worker.severity, worker.group) == ("block", "worker")
@@ -117,6 +117,6 @@ def test_probes_that_cannot_be_run_are_told_apart() -> None:
         ("later", 'SQLSTATE 42P01: relation "new" does not exist'),
         ("wrong", "SQLSTATE 42601: syntax error"),
     ]
-    denied, later, wrong = ready.judge_probes(refused, "teei_probe")
+    denied, later, wrong = ready.judge_probes(refused, PROBE)
     assert "GRANT pg_read_all_data TO teei_probe;" in denied.remedy
     assert [one.severity for one in (denied, later, wrong)] == ["block", "note", "block"]
