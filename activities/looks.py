@@ -38,7 +38,7 @@ class Looker:
             raise error
         if isinstance(error, BadInput):
             # a reference that is not set, or is no address: the same for every look that meets it
-            return [block("addresses", error.what, error.remedy)]
+            return [block(group, error.what, error.remedy)]
         return [block(group, f"Not looked at: {what}. {error.what}", error.remedy)]
 
 

@@ -118,7 +118,7 @@ class EnvironmentChecks:
         url, now = plan.metrics.url, time.time()
         answer = await self._metrics.number(url, "count(up == 1)", now)
         if isinstance(answer, Unreadable):
-            raise Unreachable(f"Prometheus cannot be read: {answer.because}.", answer.remedy)
+            raise Unreachable(f"{answer.because}.", answer.remedy)
         found = []
         for name in ("requests", "latency"):
             query = fill(getattr(plan.metrics, name), namespace=plan.kubernetes.namespace)

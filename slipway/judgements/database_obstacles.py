@@ -83,7 +83,8 @@ OBSTACLES = (
     Obstacle(
         "Sessions of role {role} in {database} begin read-only ({names}).",
         "migrations and the restore of a backup write",
-        f"SELECT p.name || ' = on', {_SCOPE} FROM pg_settings p"
+        # the statement itself would be refused in a session that began read-only
+        f"SELECT p.name || ' = on', 'SET ' || p.name || ' = off; ' || {_SCOPE} FROM pg_settings p"
         " WHERE p.name = 'default_transaction_read_only' AND p.reset_val = 'on'",
     ),
     Obstacle(

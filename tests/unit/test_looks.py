@@ -58,7 +58,7 @@ async def test_what_no_attempt_can_mend_is_a_finding(at_once: bool) -> None:
     (unset,) = await looker.make(
         "database", "it", failing(BadInput("env:X is not set.", "Set it."))
     )
-    assert (unset.group, unset.what) == ("addresses", "env:X is not set.")
+    assert (unset.group, unset.what) == ("database", "env:X is not set.")
 
 
 async def test_an_error_is_raised_when_every_look_has_ended() -> None:
