@@ -10,8 +10,8 @@ from slipway.release import Release
 DOCTOR = "doctor"
 """Stands for the deployment's ID where there is none: somebody only wants to look."""
 
-Group = Literal["cluster", "database", "staging", "bucket", "metrics", "worker", "addresses", ""]
-"""Where a finding belongs; empty in messages of older workers."""
+Group = Literal["cluster", "database", "staging", "bucket", "metrics", "worker", "addresses"]
+"""Where a finding belongs."""
 
 
 class Preflight(Message):
@@ -57,7 +57,8 @@ class Finding(Message):
     """Something found in the environment: what, and the remedy as an imperative sentence."""
 
     severity: Literal["block", "note"]
-    group: Group = ""
+    group: str = ""
+    """A Group; empty in messages of older workers, and newer ones may know others."""
     what: str
     remedy: str = ""
 
