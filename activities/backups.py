@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from activities.adapters.postgres_backup import Copying
     from activities.adapters.postgres_dump import Dumped
 
-_LARGEST_MANIFEST = 16 * 1024 * 1024
+LARGEST_MANIFEST = 16 * 1024 * 1024
 
 
 class SequenceNoted(Message):
@@ -44,6 +44,8 @@ class Manifest(Message):
     version: str
     """The dump's version in a bucket that keeps versions."""
     sequences: list[SequenceNoted]
+    database_size: int = 0
+    """Bytes of the database itself: with `backup.seconds` the pace of later backups. 0: unknown."""
 
 
 def _locked_until(request: TakeBackup, taken_at: datetime) -> datetime:
@@ -81,7 +83,7 @@ class Backups:
 
     async def _finished(self, request: TakeBackup) -> BackupTaken | None:
         key = manifest_key(request.backup.prefix, request.deployment, request.attempt_tag)
-        content = await self._store.read(request.backup.bucket, key, _LARGEST_MANIFEST)
+        content = await self._store.read(request.backup.bucket, key, LARGEST_MANIFEST)
         if content is None:
             return None
         try:
@@ -95,6 +97,7 @@ class Backups:
     async def _take(self, request: TakeBackup, work: "Copying", progress: Progress) -> BackupTaken:
         began = time.monotonic()
         await work.check_room()
+        size = await work.database_size()
         progress.say("dumping from one snapshot")
         dumped = await work.dump()
         progress.say("reading the dump back")
@@ -103,10 +106,10 @@ class Backups:
         await work.restore(plain, request.database.owner, dumped.tables, dumped.schema_sha256)
         plain.unlink()
         progress.say("uploading and reading back")
-        return await self._store_it(request, work.name, dumped, began)
+        return await self._store_it(request, work.name, dumped, began, size)
 
     async def _store_it(
-        self, request: TakeBackup, side: str, dumped: "Dumped", began: float
+        self, request: TakeBackup, side: str, dumped: "Dumped", began: float, size: int
     ) -> BackupTaken:
         bucket = request.backup.bucket
         key = dump_key(request.backup.prefix, dumped.taken_at, request.deployment)
@@ -120,7 +123,7 @@ class Backups:
                 )
             # only a dump that was proved whole is locked: a bad one would stay for the whole time
             await self._store.lock(bucket, key, version, _locked_until(request, dumped.taken_at))
-            return await self._manifest(request, key, version, side, dumped, began)
+            return await self._manifest(request, key, version, side, dumped, began, size)
         except BaseException:
             await self._remove(bucket, key, version)
             raise
@@ -139,6 +142,7 @@ class Backups:
         side: str,
         dumped: "Dumped",
         began: float,
+        size: int,
     ) -> BackupTaken:
         manifest = manifest_key(request.backup.prefix, request.deployment, request.attempt_tag)
         taken = BackupTaken(
@@ -167,6 +171,7 @@ class Backups:
                 SequenceNoted(sequence=f"{one.schema}.{one.name}", last=one.last)
                 for one in dumped.sequences
             ],
+            database_size=size,
         )
         await self._store.put_new(request.backup.bucket, manifest, canonical(document))
         return taken

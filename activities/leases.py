@@ -53,7 +53,7 @@ class Leases:
             body = _new(request.namespace, name, request.deployment, floor)
             return await _if_unchanged(self._cluster.create_lease(request.namespace, body))
         holder = holder_of(lease)
-        if holder and holder != request.deployment and not request.takeover:
+        if holder and holder != request.deployment:
             raise Held(
                 f"Environment {request.environment} is held by deployment {holder}.",
                 f"Wait for it, or end it with `slipway rollback {holder}`.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from temporalio import activity
 
 from activities.heartbeat import Progress, current_progress
+from activities.migration_drift import undeclared
 from activities.migration_files import Workspaces, copied, read_migrations
 from slipway.errors import ForeignChange, MigrationFailed, MigrationRefused
 from slipway.judgements.migrations import MigrationText, pending_of, review, unequal
@@ -24,29 +25,41 @@ from slipway.messages.migration import (
 if TYPE_CHECKING:
     from activities.adapters.postgres import Postgres
     from activities.adapters.postgres_migrate import Migrating, Ran
+    from activities.adapters.project import Project
 
 _GIVES_WAY = {"55P03", "40P01", "40001"}
 """Lock not available, deadlock, serialization failure: nothing was done, trying again is safe."""
 _LONGEST_PAUSE = 2.0
+_NOT_GENERATED = (
+    "Whether the schema has changes without a migration was not checked: `migrations.generate` is "
+    "empty in the plan."
+)
 
 
 class DatabaseMigrations:
     """The migrations of production, and staging's ledger, which is only read."""
 
-    def __init__(self, postgres: "Postgres", artifacts: Workspaces) -> None:
-        """`artifacts` finds the release's workspace."""
+    def __init__(self, postgres: "Postgres", artifacts: Workspaces, project: "Project") -> None:
+        """`artifacts` finds the release's workspace, `project` runs its commands."""
         self._postgres = postgres
         self._artifacts = artifacts
+        self._project = project
 
     @activity.defn(name="migrations.review")
     async def review(self, request: ReviewMigrations) -> MigrationReview:
-        """Compare journal, production's ledger, staging's ledger and the release's promise."""
+        """Compare journal, production's ledger, staging's ledger and the release's promise; and
+        generate migrations anew, which must yield none."""
         root = await asyncio.to_thread(self._artifacts.path, request.release.workspace)
         texts = await read_migrations(root, request.migrations.folder, request.release)
         ledger = request.migrations.ledger
         applied = await self._postgres.ledger(request.database.url, ledger)
         staging = await self._postgres.ledger(request.staging.database, ledger)
-        return review(texts, applied, request.release.pending, staging)
+        found = review(texts, applied, request.release.pending, staging)
+        if not request.migrations.generate:
+            return found.model_copy(update={"notes": [*found.notes, _NOT_GENERATED]})
+        current_progress().say("generating migrations into a scratch copy, which must yield none")
+        refused = await undeclared(self._project, root, request.migrations)
+        return found.model_copy(update={"refused": [*found.refused, *refused]})
 
     @activity.defn(name="migrations.apply")
     async def apply(self, request: ApplyMigrations) -> MigrationsApplied:

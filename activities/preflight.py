@@ -1,32 +1,37 @@
-"""Looks at the environment and at staging before anything is changed. Reads only."""
+"""Looks at the environment and at staging before anything is changed. Changes nothing: the one
+object that is written to try the bucket's rights is removed again."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.bucket_look import BucketLook
+from activities.cluster_look import ClusterLook
+from activities.database_look import DatabaseLook
+from activities.looks import Looker, all_of, block
 from activities.record import Records
 from activities.staging import StagingLook
-from slipway.errors import Absent, SlipwayError
+from slipway.errors import Unreachable
 from slipway.judgements import environment as wanted
 from slipway.judgements.counters import Unreadable
-from slipway.judgements.database_ready import DatabaseStanding, judge_database
-from slipway.judgements.workload import refusals
+from slipway.judgements.database_ready import Standing
+from slipway.judgements.database_rights import Login
+from slipway.judgements.queries import fill
+from slipway.judgements.worker import judge_programs, programs
 from slipway.messages.preflight import EnvironmentReport, Finding, Preflight, StagingReport
 from slipway.messages.record import FindRecords, Place, ReadRecord, RecordSummary
-from slipway.plan import Plan, Service
+from slipway.plan import Plan
 
 if TYPE_CHECKING:
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
     from activities.adapters.object_store import ObjectStore
     from activities.adapters.postgres import Postgres
+    from activities.adapters.project import Project
     from activities.adapters.prometheus import Prometheus
-
-_TRIES = 3
-_PAUSE = 1.0
 
 
 class EnvironmentChecks:
@@ -39,118 +44,122 @@ class EnvironmentChecks:
         store: "ObjectStore",
         metrics: "Prometheus",
         http: "Http",
+        project: "Project",
     ) -> None:
+        """`project` runs the project's own programs, as the migration will."""
         self._cluster = cluster
         self._postgres = postgres
         self._store = store
         self._metrics = metrics
+        self._http = http
+        self._project = project
         self._records = Records(store)
         self._staging = StagingLook(cluster, metrics, http)
 
     @activity.defn(name="preflight.environment")
     async def environment(self, request: Preflight) -> EnvironmentReport:
-        """Check rights, Deployments, Prometheus, store, database, markers and older records.
+        """Check cluster, databases, bucket, Prometheus, worker, markers and older records.
 
-        What cannot be looked at is a blocking finding: nothing is taken for granted.
+        What cannot be looked at is a blocking finding: nothing is taken for granted. A server that
+        does not answer raises Unreachable, unless somebody only wants to look.
         """
-        plan = request.plan
-        standing, database = await self._database(plan)
-        production, staging = plan.kubernetes.namespace, plan.staging.namespace
-        parts = await asyncio.gather(
-            _tried(lambda: self._rights(production, wanted.PRODUCTION_RIGHTS)),
-            _tried(lambda: self._rights(staging, wanted.STAGING_RIGHTS)),
-            _tried(lambda: self._deployments(plan)),
-            _tried(lambda: self._prometheus(plan)),
-            _tried(lambda: self._bucket(plan)),
-            _tried(lambda: self._local_stack(plan, standing)),
-            _tried(lambda: self._older(plan, request.deployment)),
+        plan, looker = request.plan, Looker(at_once=request.only_looks)
+        databases = DatabaseLook(self._postgres, looker, plan)
+        found = await all_of((*self._looks(looker, request), databases.findings()))
+        production = databases.standings.get(Login.PRODUCTION)
+        found += await all_of(
+            (
+                looker.make(
+                    "addresses", "time_scale", partial(self._local_stack, plan, production)
+                ),
+                looker.make("bucket", "earlier backups", partial(self._pace, plan, production)),
+            )
         )
         return EnvironmentReport(
-            findings=[*database, *(one for found in parts for one in found)],
-            server_version=standing.server_version if standing else "",
-            database_size=standing.size if standing else 0,
+            findings=wanted.distinct(found),
+            server_version=production.server_version if production else "",
+            database_size=production.size if production else 0,
         )
 
     @activity.defn(name="preflight.staging")
     async def staging(self, request: Preflight) -> StagingReport:
         """Check that staging runs this release's digests, is healthy, quick and has few errors."""
-        return await self._staging.report(request)
-
-    async def _rights(self, namespace: str, rights: tuple[wanted.Right, ...]) -> list[Finding]:
-        given = await asyncio.gather(*(self._cluster.may(namespace, one) for one in rights))
-        lacking = [one for one, may in zip(rights, given, strict=True) if not may]
-        return wanted.missing_rights(namespace, lacking)
-
-    async def _deployments(self, plan: Plan) -> list[Finding]:
-        looks = (self._deployment(plan.kubernetes.namespace, one) for one in plan.services)
-        return [one for found in await asyncio.gather(*looks) for one in found]
-
-    async def _deployment(self, namespace: str, service: Service) -> list[Finding]:
-        """Look up to three times: a Deployment may be restless for a moment."""
-        wrong: list[str] = []
-        for number in range(_TRIES):
-            if number:
-                await asyncio.sleep(_PAUSE)
-            try:
-                found = await self._cluster.get_deployment(namespace, service.workload)
-            except Absent as error:
-                return [_block(error.what, error.remedy)]
-            wrong = refusals(found, service.container)
-            if not wrong:
-                break
-        return [_block(one, "") for one in wrong]
-
-    async def _prometheus(self, plan: Plan) -> list[Finding]:
-        """Prometheus answers, and scrapes something."""
-        answer = await self._metrics.number(plan.metrics.url, "count(up == 1)", time.time())
-        if isinstance(answer, Unreadable):
-            return [_block(f"Prometheus cannot be read: {answer.because}.", answer.remedy)]
-        return []
-
-    async def _bucket(self, plan: Plan) -> list[Finding]:
-        bucket = plan.backup.bucket
-        versioned, locks = await self._store.bucket_protection(bucket)
-        found = []
-        if not versioned:
-            found.append(_block(f"Bucket {bucket} keeps no versions.", "Enable versioning."))
-        if not locks:
-            remedy = "Use a bucket that was created with object lock."
-            found.append(_block(f"Bucket {bucket} cannot lock objects.", remedy))
-        return found
-
-    async def _database(self, plan: Plan) -> tuple[DatabaseStanding | None, list[Finding]]:
-        standing: DatabaseStanding | None = None
+        if not request.only_looks:
+            return await self._staging.report(request)
+        reports: list[StagingReport] = []
 
         async def look() -> list[Finding]:
-            nonlocal standing
-            standing = await self._postgres.standing(plan.database, plan.staging.database)
-            return judge_database(standing, plan.database)
+            reports.append(await self._staging.report(request))
+            return []
 
-        found = await _tried(look)
-        return standing, found
+        found = await Looker(at_once=True).make("staging", "staging", look)
+        if reports:
+            return reports[0]
+        return StagingReport(stable=False, findings=found, because=found[0].what)
 
-    async def _local_stack(self, plan: Plan, standing: DatabaseStanding | None) -> list[Finding]:
+    def _looks(self, looker: Looker, request: Preflight) -> list[Awaitable[list[Finding]]]:
+        plan, make = request.plan, looker.make
+        cluster = ClusterLook(self._cluster, self._http, plan)
+        bucket = BucketLook(self._store, plan)
+        return [
+            make("cluster", "slipway's Role", cluster.production_rights),
+            make("staging", "slipway's Role in staging", cluster.staging_rights),
+            make("cluster", "the Deployments", cluster.deployments),
+            make("cluster", "the version of Kubernetes", cluster.version),
+            make("addresses", "the addresses of the services", cluster.addresses),
+            make("bucket", f"bucket {plan.backup.bucket}", bucket.protection),
+            make("metrics", "Prometheus", partial(self._prometheus, plan)),
+            make("worker", "the worker's programs", partial(self._programs, plan)),
+            make("bucket", "older records", partial(self._older, request)),
+        ]
+
+    async def _prometheus(self, plan: Plan) -> list[Finding]:
+        """Prometheus answers, scrapes something, and knows the services."""
+        url, now = plan.metrics.url, time.time()
+        answer = await self._metrics.number(url, "count(up == 1)", now)
+        if isinstance(answer, Unreadable):
+            raise Unreachable(f"{answer.because}.", answer.remedy)
+        found = []
+        for name in ("requests", "latency"):
+            query = fill(getattr(plan.metrics, name), namespace=plan.kubernetes.namespace)
+            if isinstance(await self._metrics.vector(url, f"count({query})", now), Unreadable):
+                what = f"Prometheus holds no series for `metrics.{name}` of the plan: {query}"
+                remedy = "Correct the selector, or let the services be scraped: without them a "
+                remedy += "new version cannot be judged by its traffic."
+                one = Finding(severity="note", group="metrics", what=what, remedy=remedy)
+                found.append(one)
+        return found
+
+    async def _programs(self, plan: Plan) -> list[Finding]:
+        """Programs of the project's commands run where the worker runs."""
+        wishes = programs(plan.migrations)
+        return judge_programs({name: await self._project.version(name) for name in wishes})
+
+    async def _pace(self, plan: Plan, standing: Standing | None) -> list[Finding]:
+        return await BucketLook(self._store, plan).pace(standing.size) if standing else []
+
+    async def _local_stack(self, plan: Plan, standing: Standing | None) -> list[Finding]:
         """Compressed time is for the local stack only, and only where everything says so."""
         if plan.time_scale <= 1:
             return []
         labels = await self._cluster.namespace_labels(plan.kubernetes.namespace)
-        hosts = dict(standing.hosts) if standing else {}
-        far = wanted.not_loopback({**wanted.addresses_of(plan), **hosts})
+        far = wanted.not_loopback({**wanted.addresses_of(plan), **self._postgres.hosts(plan)})
         setting = standing.local_setting if standing else None
         return wanted.local_only(plan.time_scale, far, labels, setting)
 
-    async def _older(self, plan: Plan, deployment: str) -> list[Finding]:
+    async def _older(self, request: Preflight) -> list[Finding]:
         """An earlier run that changed something and never ended must be ended first."""
+        backup = request.plan.backup
         place = Place(
-            bucket=plan.backup.bucket,
-            prefix=plan.backup.prefix,
-            environment=plan.environment,
-            deployment=deployment,
+            bucket=backup.bucket,
+            prefix=backup.prefix,
+            environment=request.plan.environment,
+            deployment=request.deployment,
         )
         listed = await self._records.find(FindRecords(place=place))
         found = []
         for one in listed.records:
-            if not one.ended and one.deployment != deployment:
+            if not one.ended and one.deployment != request.deployment:
                 found.append(await self._unfinished(place, one))
         return found
 
@@ -158,25 +167,10 @@ class EnvironmentChecks:
         older = place.model_copy(update={"deployment": one.deployment})
         record = await self._records.read(ReadRecord(place=older))
         if any(entry.kind == "intent" for entry in record.entries):
-            return _block(
+            return block(
+                "bucket",
                 f"Deployment {one.deployment} changed production and never ended.",
                 f"Put it back with `slipway rollback {one.deployment}`.",
             )
         what = f"Deployment {one.deployment} never ended; it had changed nothing."
-        return Finding(severity="note", what=what)
-
-
-async def _tried(look: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
-    """Return a look's findings; one that cannot be made becomes a blocking finding itself."""
-    for number in range(1, _TRIES + 1):
-        try:
-            return await look()
-        except SlipwayError as error:
-            if error.final or number == _TRIES:
-                return [_block(error.what, error.remedy)]
-            await asyncio.sleep(_PAUSE)
-    return []
-
-
-def _block(what: str, remedy: str) -> Finding:
-    return Finding(severity="block", what=what, remedy=remedy)
+        return Finding(severity="note", group="bucket", what=what)

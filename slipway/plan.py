@@ -19,6 +19,10 @@ Query = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Sql = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 
 
+GENERATE = ["pnpm", "--filter", "@teei/shared-schema", "db:generate"]
+UNCHANGED = "No schema changes"
+
+
 class ServiceKind(StrEnum):
     """How a service is verified: by a health body, by its HTML page, or by its logs."""
 
@@ -99,6 +103,14 @@ class Migrations(Document):
         "packages/shared-schema/src/migrations"
     )
     command: list[Line] = Field(default=["pnpm", "db:migrate"], min_length=1, max_length=20)
+    # left out of what travels while it is the default: digests of plans that are running stay
+    generate: list[Line] = Field(
+        default=GENERATE, max_length=20, exclude_if=lambda value: bool(value == GENERATE)
+    )
+    """Run by the preflight in a copy of the workspace: what it writes is a change of the schema
+    without a migration. Empty: not checked, which the report then says."""
+    unchanged: Line = Field(default=UNCHANGED, exclude_if=lambda value: bool(value == UNCHANGED))
+    """What `generate` prints when there is nothing to generate. Its exit code does not tell."""
     ledger: Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$")] = (
         "drizzle.__drizzle_migrations"
     )

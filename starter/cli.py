@@ -47,7 +47,10 @@ def check(
 def doctor(
     plan: a.Plan, release: a.Release, overlay: a.Overlay = None, json: a.Json = False
 ) -> NoReturn:
-    """Let the worker check rights, versions, owners, room and staging, and change nothing.
+    """Let the worker check rights, settings, versions, room and staging, and change nothing.
+
+    One line a finding: ✘ is in the way, · is worth a word; behind → stands what to do. Needs no
+    deployment. Ends with 0 when all is ready, with 2 when something is in the way.
 
     Example:
 
@@ -55,9 +58,9 @@ def doctor(
     """
 
     async def work() -> int:
-        from starter import inquire
+        from starter import doctor
 
-        return await inquire.doctor(Documents(plan, release, overlay), as_json=json)
+        return await doctor.doctor(Documents(plan, release, overlay), as_json=json)
 
     finish(work)
 

@@ -1,7 +1,7 @@
-"""What only the worker can see, asked of it by short workflows: doctor, records."""
+"""What only the worker can see, asked of it by short workflows. `doctor` and `report` have files of
+their own."""
 
 import asyncio
-import json
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -10,22 +10,18 @@ from pydantic import BaseModel
 
 from slipway import names
 from slipway.checklist import verified
-from slipway.messages.preflight import Finding
 from slipway.messages.record import Place
 from slipway.messages.requests import (
-    DoctorRequest,
-    DoctorResult,
     FindRequest,
     FindResult,
     ReportRequest,
     ReportResult,
 )
 from slipway.status import StatusDocument
-from starter.documents import Documents, Lost
-from starter.guard import OK, REFUSED, UNREACHABLE, Stop
+from starter.documents import Lost
+from starter.guard import REFUSED, UNREACHABLE, Stop
 from starter.lookup import find, find_or_none, is_id
-from starter.render import clean
-from starter.session import connect, task_queue
+from starter.session import task_queue
 from starter.stand import Stand
 
 if TYPE_CHECKING:
@@ -98,33 +94,6 @@ def _no_place(name: str) -> Place:
         f"The workflow of {name} does not say where its record is kept. Add --plan PLAN "
         "(and --overlay FILE where one was used).",
     )
-
-
-async def doctor(documents: Documents, *, as_json: bool) -> int:
-    """Check the environment as the preflight does, and print what is in the way."""
-    plan, release = documents.load()
-    client = await connect()
-    request = DoctorRequest(plan=plan, release=release)
-    result = await ask_worker(client, names.DOCTOR_TYPE, request, DoctorResult)
-    healthy = not result.environment.blocking and result.staging.stable
-    if as_json:
-        print(json.dumps({**result.model_dump(mode="json"), "healthy": healthy}, indent=2))
-    else:
-        print("\n".join(clean(line) for line in _doctor_lines(result, healthy)))
-    return OK if healthy else REFUSED
-
-
-def _doctor_lines(result: DoctorResult, healthy: bool) -> list[str]:
-    environment, staging = result.environment, result.staging
-    lines = [f"PostgreSQL {environment.server_version or 'unknown'}"]
-    lines += [_finding(one) for one in environment.findings]
-    lines.append(f"Staging: {'stable' if staging.stable else 'NOT stable'}. {staging.because}")
-    lines += [_finding(one) for one in staging.findings]
-    return [*lines, "Ready to deploy." if healthy else "Not ready; do what each ✘ line says."]
-
-
-def _finding(one: Finding) -> str:
-    return f"{'✘' if one.severity == 'block' else '·'} {one.what} {one.remedy}".rstrip()
 
 
 async def from_record(client: "Client", name: str, lost: Lost) -> Stand:

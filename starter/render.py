@@ -25,15 +25,19 @@ _SIGNS = {
 }
 
 
-def clean(text: object) -> str:
+def printable(text: object) -> str:
     """Return a text as one line without control characters, so that it cannot steer a terminal."""
-    return _cut("".join(one if one.isprintable() else " " for one in str(text)))
+    return "".join(one if one.isprintable() else " " for one in str(text))
+
+
+def clean(text: object) -> str:
+    """Return a printable line, cut to what a person reads."""
+    return _cut(printable(text))
 
 
 def brief(text: object) -> str:
     """Return a clean line in which digests are cut to what people compare."""
-    line = "".join(one if one.isprintable() else " " for one in str(text))
-    return _cut(_DIGEST.sub(r"\1", line))
+    return _cut(_DIGEST.sub(r"\1", printable(text)))
 
 
 def _cut(line: str) -> str:

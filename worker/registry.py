@@ -34,6 +34,7 @@ def privileged(settings: Settings) -> list[Activity]:
     from activities.adapters.object_store import ObjectStore
     from activities.adapters.postgres import Postgres
     from activities.adapters.probes import Probes
+    from activities.adapters.project import Project
     from activities.adapters.prometheus import Prometheus
     from activities.backups import Backups
     from activities.checks import Checks
@@ -46,17 +47,17 @@ def privileged(settings: Settings) -> list[Activity]:
     from activities.watch import Watch
 
     cluster, store, postgres = Cluster(), ObjectStore(), Postgres()
-    metrics, http, probes = Prometheus(), Http(), Probes(postgres)
+    metrics, http, probes, project = Prometheus(), Http(), Probes(postgres), Project()
     capabilities: tuple[object, ...] = (
         Records(store),
         Leases(cluster),
         Backups(postgres, store),
-        DatabaseMigrations(postgres, Artifacts(settings.artifacts)),
+        DatabaseMigrations(postgres, Artifacts(settings.artifacts), project),
         DatabaseRollback(postgres, store),
         Rollouts(cluster),
         Watch(cluster, metrics, http, probes),
         Checks(http, cluster, probes),
-        EnvironmentChecks(cluster, postgres, store, metrics, http),
+        EnvironmentChecks(cluster, postgres, store, metrics, http, project),
     )
     return [method for one in capabilities for method in activities_of(one)]
 

@@ -98,12 +98,6 @@ class Cluster:
         )
         return parse_lines(text)
 
-    async def events(self, namespace: str, kind: str, name: str) -> list[Raw]:
-        """Return the events about one object, oldest first."""
-        wanted = f"involvedObject.kind={kind},involvedObject.name={name}"
-        found = await self._list(Target("", "v1", "events", namespace), fieldSelector=wanted)
-        return sorted(found, key=lambda one: str(one.get("lastTimestamp") or ""))
-
     async def get_lease(self, namespace: str, name: str) -> Raw | None:
         """Return a Lease, or None when there is none."""
         try:
@@ -124,6 +118,10 @@ class Cluster:
         """Return a namespace's labels."""
         target = Target("", "v1", "namespaces", name=namespace)
         return dict(metadata(await self._api.read(target, "get")).get("labels") or {})
+
+    async def version(self) -> str:
+        """Return the API server's version, such as `v1.36.3`."""
+        return await self._api.version()
 
     async def may(self, namespace: str, right: Right) -> bool:
         """Ask the API server whether slipway has a right in a namespace."""

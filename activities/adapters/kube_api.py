@@ -70,6 +70,16 @@ class Target:
         return f"{self.resource} {self.name}{where}" if self.name else f"{self.resource}{where}"
 
 
+@dataclass(frozen=True)
+class _Version(Target):
+    """What every authenticated user may read."""
+
+    @property
+    def path(self) -> str:
+        """The path beside all groups."""
+        return "/version"
+
+
 class KubeApi:
     """One API server. Calls run in threads of their own, so that a slow server starves nobody."""
 
@@ -111,6 +121,10 @@ class KubeApi:
     async def read(self, target: Target, verb: str, **query: Any) -> dict[str, Any]:
         """GET one JSON document. `verb`: get or list, for naming a missing right."""
         return _document(target, await self._send("GET", target, verb, query=query))
+
+    async def version(self) -> str:
+        """Return the server's version."""
+        return str((await self.read(_Version("", "", "version"), "get")).get("gitVersion") or "")
 
     async def text(self, target: Target, **query: Any) -> str:
         """GET a text, such as a log."""
@@ -187,9 +201,9 @@ class KubeApi:
     def _explained(self, target: Target, verb: str, error: ApiException) -> SlipwayError:
         status, said = error.status or 0, _said(error)
         if status == 403 and "forbidden" in said.lower() and "quota" not in said.lower():
-            remedy = rule_for(
-                verb, target.group, target.resource, target.subresource, target.namespace or "-"
-            )
+            # a namespace's own right stands in the Role of that namespace
+            where = target.namespace or target.name or "-"
+            remedy = rule_for(verb, target.group, target.resource, target.subresource, where)
             return Forbidden(f"slipway may not {verb} {target}.", remedy)
         if status == 404:
             return Absent(f"There is no {target}.", "Create it, or correct the plan.")

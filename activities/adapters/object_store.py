@@ -1,42 +1,22 @@
-"""The object store (S3): objects written once, files uploaded in parts, read back, locked.
-
-Where it is and who logs in come from the AWS SDK's own variables.
-"""
+"""The object store (S3): objects written once, files uploaded in parts, read back, locked."""
 
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from activities.adapters import store_probe
 from activities.adapters.processes import uninterrupted
-from slipway.errors import BackupFailed, RecordConflict, SlipwayError, Unreachable
-from slipway.verdicts import Reason
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
-T = TypeVar("T")
+from activities.adapters.s3_api import Missing, S3Api, Taken
+from activities.adapters.store_probe import BucketStanding
+from slipway.errors import BackupFailed, RecordConflict, SlipwayError
 
 _PART = 16 * 1024 * 1024
 _PIECE = 4 * 1024 * 1024
-_CONFIG = Config(
-    connect_timeout=3,
-    read_timeout=20,
-    retries={"max_attempts": 3, "mode": "standard"},
-    max_pool_connections=16,
-)
-_ABSENT = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
-_TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
-_PASSING = {"500", "502", "503", "SlowDown", "InternalError", "ServiceUnavailable"}
 
 
 @dataclass(frozen=True)
@@ -50,13 +30,8 @@ class Stored:
     locked_until: datetime | None = None
 
 
-class ObjectStore:
-    """Blocking calls run in threads, each with short timeouts and bounded retries."""
-
-    def __init__(self, client: "S3Client | None" = None) -> None:
-        """`client`: a ready client; else one is made at the first call."""
-        self._client = client
-        self._making = asyncio.Lock()
+class ObjectStore(S3Api):
+    """What slipway keeps: the record, dumps, their manifests."""
 
     async def put_new(
         self, bucket: str, key: str, content: bytes, media_type: str = "application/json"
@@ -67,7 +42,7 @@ class ObjectStore:
         """
         digest = hashlib.sha256(content)
         try:
-            await self._call(
+            await self.call(
                 "put_object",
                 Bucket=bucket,
                 Key=key,
@@ -76,7 +51,7 @@ class ObjectStore:
                 ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                 IfNoneMatch="*",
             )
-        except _Taken:
+        except Taken:
             stands, _ = await self.sha256_of(bucket, key) or ("", 0)
             if stands != digest.hexdigest():
                 raise RecordConflict(
@@ -90,7 +65,7 @@ class ObjectStore:
         return its version. A failed or cancelled upload leaves nothing behind.
         """
         common = {"Bucket": bucket, "Key": key}
-        begun = await self._call(
+        begun = await self.call(
             "create_multipart_upload",
             **common,
             ChecksumAlgorithm="SHA256",
@@ -99,13 +74,13 @@ class ObjectStore:
         common["UploadId"] = begun["UploadId"]
         try:
             parts = await self._parts(file, common)
-            done = await self._call(
+            done = await self.call(
                 "complete_multipart_upload",
                 **common,
                 MultipartUpload={"Parts": parts},
                 IfNoneMatch="*",
             )
-        except _Taken:
+        except Taken:
             await uninterrupted(self._abort(common))
             raise RecordConflict(
                 f"{bucket}/{key} already exists.", "Take the backup again."
@@ -121,7 +96,7 @@ class ObjectStore:
             while (piece := await asyncio.to_thread(source.read, _PART)) or not parts:
                 number = len(parts) + 1
                 digest = base64.b64encode(hashlib.sha256(piece).digest()).decode()
-                done = await self._call(
+                done = await self.call(
                     "upload_part", **common, PartNumber=number, Body=piece, ChecksumSHA256=digest
                 )
                 parts.append({"PartNumber": number, "ETag": done["ETag"], "ChecksumSHA256": digest})
@@ -129,7 +104,7 @@ class ObjectStore:
 
     async def _abort(self, common: dict[str, Any]) -> None:
         try:
-            await self._call("abort_multipart_upload", **common)
+            await self.call("abort_multipart_upload", **common)
         except SlipwayError:
             return  # the bucket's rule for unfinished uploads removes it
 
@@ -138,7 +113,7 @@ class ObjectStore:
 
         Raises BackupFailed when the bucket does not lock.
         """
-        await self._call(
+        await self.call(
             "put_object_retention",
             Bucket=bucket,
             Key=key,
@@ -168,16 +143,16 @@ class ObjectStore:
                 content += piece
                 if len(content) > limit:
                     raise SlipwayError(f"{bucket}/{key} is longer than {limit} bytes.")
-        except _Absent:
+        except Missing:
             return None
         return bytes(content)
 
     async def stream(self, bucket: str, key: str) -> AsyncIterator[bytes]:
         """Read an object piece by piece. Raises SlipwayError when it is not there."""
-        found = await self._call("get_object", Bucket=bucket, Key=key)
+        found = await self.call("get_object", Bucket=bucket, Key=key)
         body = found["Body"]
         try:
-            while piece := await self._thread(lambda: body.read(_PIECE)):
+            while piece := await self.thread(lambda: body.read(_PIECE)):
                 yield bytes(piece)
         finally:
             body.close()
@@ -189,7 +164,7 @@ class ObjectStore:
             async for piece in self.stream(bucket, key):
                 digest.update(piece)
                 size += len(piece)
-        except _Absent:
+        except Missing:
             return None
         return digest.hexdigest(), size
 
@@ -200,7 +175,7 @@ class ObjectStore:
             async for piece in self.stream(bucket, key):
                 digest.update(piece)
                 await asyncio.to_thread(into.write, piece)
-        except _Absent:
+        except Missing:
             return None
         into.flush()
         return digest.hexdigest()
@@ -209,8 +184,8 @@ class ObjectStore:
         """Return how an object stands; None when it is not there."""
         pinned = {"VersionId": version} if version else {}
         try:
-            found = await self._call("head_object", Bucket=bucket, Key=key, **pinned)
-        except _Absent:
+            found = await self.call("head_object", Bucket=bucket, Key=key, **pinned)
+        except Missing:
             return None
         return Stored(
             key,
@@ -241,87 +216,17 @@ class ObjectStore:
     async def delete_in_the_end(self, bucket: str, key: str, version: str) -> None:
         """Delete one version of an object, also when cancelled meanwhile."""
         pinned = {"VersionId": version} if version else {}
-        await uninterrupted(self._call("delete_object", Bucket=bucket, Key=key, **pinned))
+        await uninterrupted(self.call("delete_object", Bucket=bucket, Key=key, **pinned))
 
-    async def bucket_protection(self, bucket: str) -> tuple[bool, bool]:
-        """Return whether a bucket keeps versions, and whether it can lock objects."""
-        versions = await self._call("get_bucket_versioning", Bucket=bucket)
-        try:
-            lock = await self._call("get_object_lock_configuration", Bucket=bucket)
-        except SlipwayError as error:
-            if isinstance(error, Unreachable):
-                raise
-            lock = {}
-        enabled = lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled")
-        return versions.get("Status") == "Enabled", enabled == "Enabled"
+    async def standing(self, bucket: str, prefix: str) -> BucketStanding | None:
+        """Return how a bucket stands and what slipway may do there; None when there is none."""
+        return await store_probe.standing(self, bucket, prefix)
 
     async def _pages(self, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
         token: dict[str, str] = {}
         while True:
-            page = await self._call("list_objects_v2", **arguments, **token)
+            page = await self.call("list_objects_v2", **arguments, **token)
             yield page
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
-
-    async def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        where = "/".join(str(arguments[key]) for key in ("Bucket", "Key") if key in arguments)
-        client = await self._ready()
-        with _explained(operation, where):
-            found: dict[str, Any] = await asyncio.to_thread(getattr(client, operation), **arguments)
-            return found
-
-    async def _thread(self, work: Callable[[], T]) -> T:
-        with _explained("get_object", "the object store"):
-            return await asyncio.to_thread(work)
-
-    async def _ready(self) -> "S3Client":
-        async with self._making:
-            if self._client is None:
-                with _explained("connect", "the object store"):
-                    self._client = await asyncio.to_thread(_make)
-            return self._client
-
-
-def _make() -> "S3Client":
-    return boto3.client("s3", config=_CONFIG)
-
-
-class _Absent(SlipwayError):
-    """There is no such object."""
-
-    reason = Reason.BACKUP_FAILED
-
-
-class _Taken(SlipwayError):
-    """An object of that name exists."""
-
-    reason = Reason.BACKUP_FAILED
-
-
-@contextmanager
-def _explained(operation: str, where: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        raise _of(operation, where, error) from None
-    except (BotoCoreError, OSError, ValueError) as error:
-        raise Unreachable(
-            f"The object store did not answer ({operation} {where}): {type(error).__name__}.",
-            "Check AWS_ENDPOINT_URL_S3, AWS_REGION and the credentials of the worker, then retry.",
-        ) from error
-
-
-def _of(operation: str, where: str, error: ClientError) -> SlipwayError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    if code in _TAKEN or status == "412":
-        return _Taken(f"{where} exists already.")
-    if code in _ABSENT:
-        return _Absent(f"{where} is not there.", "Restore it from the bucket's older versions.")
-    if code in _PASSING or status.startswith("5"):
-        return Unreachable(f"The object store failed ({operation} {where}): {code}.", "Retry.")
-    return BackupFailed(
-        f"The object store refused {operation} on {where}: {code or status}.",
-        "Check that the bucket exists and that the worker's credentials allow it.",
-    )

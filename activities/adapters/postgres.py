@@ -10,6 +10,7 @@ from pathlib import Path
 from activities.adapters import postgres_catalog as catalog
 from activities.adapters import postgres_control as control
 from activities.adapters import postgres_lost as losses
+from activities.adapters import postgres_ready as ready
 from activities.adapters import postgres_side as side
 from activities.adapters.postgres_backup import Copying, copying, differing
 from activities.adapters.postgres_lost import Baseline, Lost
@@ -20,15 +21,15 @@ from activities.adapters.postgres_migrate import (
     migrating,
     state_of,
 )
-from activities.adapters.postgres_ready import standing
 from activities.adapters.postgres_sessions import Sessions
 from activities.adapters.postgres_swap import Swapping, swapping
 from slipway.errors import BadInput
 from slipway.judgements.backup import is_ours
-from slipway.judgements.database_ready import DatabaseStanding
+from slipway.judgements.database_ready import Room, Standing
+from slipway.judgements.database_rights import Login
 from slipway.messages.migration import AppliedMigration, DatabaseState
 from slipway.messages.record import TableFingerprint
-from slipway.plan import Database
+from slipway.plan import CorruptionProbe, Database, Plan
 
 
 class Postgres(Sessions):
@@ -105,9 +106,26 @@ class Postgres(Sessions):
         async with self.session(target, "count") as session:
             return await noted.lost_in(session)
 
-    async def standing(self, database: Database, staging: str) -> DatabaseStanding:
-        """Return versions, rights, size and markers, as the preflight judges them."""
-        return await standing(self, database, staging)
+    async def standing(self, plan: Plan, login: Login) -> Standing:
+        """Return a database as one of the plan's logins sees it, for the preflight."""
+        names = {"owner": plan.database.owner, "ledger": plan.migrations.ledger}
+        return await ready.standing(self, reference_of(plan, login), login, names)
+
+    async def refused_probes(
+        self, database: Database, probes: list[CorruptionProbe]
+    ) -> list[tuple[str, str]]:
+        """Return name and error of every corruption probe that its role could not run."""
+        return await ready.refused_probes(self, database.probe_url, probes)
+
+    async def rooms(self, database: Database) -> list[Room]:
+        """Return free and needed room for a backup."""
+        target = self.target(database.url)
+        async with ready.session(self, target) as session:
+            return await ready.rooms(session, target, Path(tempfile.gettempdir()))
+
+    def hosts(self, plan: Plan) -> dict[str, str]:
+        """Return the host of every database reference, by its name in the plan."""
+        return {one.value: self.target(reference_of(plan, one)).host for one in Login}
 
     async def drop_side(self, database: Database, name: str) -> bool:
         """Drop a database that slipway made; return whether it was there. Raises BadInput for
@@ -121,3 +139,13 @@ class Postgres(Sessions):
             self, self.target(database.admin_url), f"copy {name}"
         ) as admin:
             return await side.drop(admin, name)
+
+
+def reference_of(plan: Plan, login: Login) -> str:
+    """Return a plan's reference for a login."""
+    return {
+        Login.PRODUCTION: plan.database.url,
+        Login.CONTROL: plan.database.admin_url,
+        Login.PROBE: plan.database.probe_url,
+        Login.STAGING: plan.staging.database,
+    }[login]

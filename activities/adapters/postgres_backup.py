@@ -13,15 +13,14 @@ from activities.adapters import postgres_control as control
 from activities.adapters import postgres_dump as dumps
 from activities.adapters import postgres_side as side
 from activities.adapters.postgres_dump import Dumped, Packed
-from activities.adapters.postgres_sessions import Connection, Sessions, row
+from activities.adapters.postgres_ready import rooms
+from activities.adapters.postgres_sessions import Connection, Sessions
 from activities.adapters.postgres_url import Target
 from activities.adapters.processes import uninterrupted
 from slipway.errors import BackupFailed, BackupNotRestorable
 from slipway.judgements.backup import differences
+from slipway.judgements.database_ready import judge_room
 from slipway.messages.record import TableFingerprint
-
-_ROOM = 1.5
-"""Disk needed beside the dump's reader, in sizes of the database: dump, compressed dump."""
 
 
 class Copying:
@@ -44,24 +43,14 @@ class Copying:
 
     async def check_room(self) -> None:
         """Refuse when a disk that can be known has no room. Raises BackupFailed."""
-        size = await dumps.size_of(self._admin, self._target.database)
-        await self._check(self.folder, size * _ROOM, "where the worker keeps its files")
-        found = await row(
-            self._admin,
-            "SELECT setting FROM pg_settings WHERE name = 'data_directory'"
-            " AND pg_has_role('pg_read_all_settings', 'USAGE')",
-        )
-        local = self._target.host in ("127.0.0.1", "localhost", "::1")
-        if found and local and os.access(found[0], os.X_OK):
-            await self._check(Path(found[0]), size * 1.2, "on the database server")
+        found = judge_room(await rooms(self._admin, self._target, self.folder))
+        lacking = [one for one in found if one.severity == "block"]
+        if lacking:
+            raise BackupFailed(lacking[0].what, f"{lacking[0].remedy} Then retry.")
 
-    async def _check(self, folder: Path, needed: float, where: str) -> None:
-        free = (await asyncio.to_thread(shutil.disk_usage, folder)).free
-        if free < needed + 64 * 1024 * 1024:
-            raise BackupFailed(
-                f"{free >> 20} MiB are free {where}, {needed / (1 << 20):.0f} MiB are needed.",
-                "Free disk space, then retry.",
-            )
+    async def database_size(self) -> int:
+        """Return the size of the database to copy, in bytes."""
+        return await dumps.size_of(self._admin, self._target.database)
 
     async def dump(self) -> Dumped:
         """Dump and fingerprint the database in one snapshot."""

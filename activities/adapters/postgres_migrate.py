@@ -1,7 +1,5 @@
 """One migration at work: its fence, a role of its own for each attempt, the project's command."""
 
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from activities.adapters.postgres_control import Attempt
 from activities.adapters.postgres_relay import Relay, ServerError
 from activities.adapters.postgres_sessions import Connection, Sessions
 from activities.adapters.postgres_url import Target
-from activities.adapters.processes import run, uninterrupted
+from activities.adapters.processes import uninterrupted
+from activities.adapters.project import Project
 from slipway.messages.migration import AppliedMigration, DatabaseState
 
 
@@ -102,14 +101,16 @@ class Migrating:
     ) -> Ran:
         async with Relay(self._target) as relay:
             url = self._target.url_by(relay.host, relay.port, attempt.role, attempt.password)
-            with tempfile.TemporaryDirectory(prefix="slipway-home-") as home:
-                done = await run(
-                    command,
-                    env=_environment(home, url, self._order.deployment),
-                    cwd=workspace,
-                    secrets=[url, attempt.password],
-                    deadline=deadline,
-                )
+            done = await Project().run(
+                command,
+                workspace,
+                deadline=deadline,
+                given={
+                    "DATABASE_URL": url,
+                    "PGAPPNAME": f"slipway migrate {self._order.deployment}"[:63],
+                },
+                secrets=[url, attempt.password],
+            )
             return Ran(done.code, relay.error, done.words)
 
     async def _close(self, roles: list[str]) -> None:
@@ -163,20 +164,3 @@ async def state_of(sessions: Sessions, target: Target, ledger: str) -> DatabaseS
         found = await catalog.ledger(session, ledger)
     schema = await catalog.schema_fingerprint(sessions, target)
     return DatabaseState(ledger=found, schema_sha256=schema)
-
-
-def _environment(home: str, url: str, deployment: str) -> dict[str, str]:
-    """The little the command needs; nothing of the worker's own secrets."""
-    return {
-        "PATH": os.environ.get("PATH", ""),
-        "HOME": home,
-        "TMPDIR": home,
-        "LC_ALL": "C.UTF-8",
-        "DATABASE_URL": url,
-        "PGAPPNAME": f"slipway migrate {deployment}"[:63],
-        "CI": "true",
-        "NO_COLOR": "1",
-        "npm_config_manage_package_manager_versions": "false",
-        "npm_config_update_notifier": "false",
-        "npm_config_verify_deps_before_run": "false",
-    }

@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from activities.adapters.postgres_url import Target, resolve_target
 from activities.adapters.processes import Finished, run
 from slipway.errors import SlipwayError, Unreachable
+from slipway.judgements.database_ready import judge_tools
 from slipway.pg_commands import major_of, version
 from slipway.verdicts import Reason
 
@@ -113,22 +114,27 @@ class Sessions:
                 keep=keep,
             )
 
-    async def tool_major(self) -> int:
-        """Return pg_dump's major version, such as 18."""
-        done = await run(version(self.tool("pg_dump")), env={"LC_ALL": "C"}, deadline=10)
-        return major_of(done.stdout)
+    async def tool_majors(self) -> dict[str, int]:
+        """Return the major version of pg_dump and of pg_restore, such as 18."""
+        return {name: await self._major(name) for name in ("pg_dump", "pg_restore")}
+
+    async def _major(self, name: str) -> int:
+        done = await run(version(self.tool(name)), env={"LC_ALL": "C"}, deadline=10)
+        try:
+            return major_of(done.stdout)
+        except ValueError:
+            raise SlipwayError(
+                f"{name} does not say its version: {done.words or 'nothing'}",
+                "Install the PostgreSQL client tools anew where the worker runs.",
+                reason=Reason.ENVIRONMENT_NOT_READY,
+            ) from None
 
     async def check_tools(self, connection: Connection) -> None:
         """Refuse client tools of another major version than the server's: their dumps may not
         restore there."""
-        server = connection.info.server_version // 10_000
-        client = await self.tool_major()
-        if client != server:
-            raise SlipwayError(
-                f"pg_dump is version {client}, the server is version {server}.",
-                f"Install the PostgreSQL {server} client tools and set SLIPWAY_PG_BIN to them.",
-                reason=Reason.ENVIRONMENT_NOT_READY,
-            )
+        wrong = judge_tools(connection.info.server_version // 10_000, await self.tool_majors())
+        if wrong:
+            raise SlipwayError(wrong[0].what, wrong[0].remedy, reason=Reason.ENVIRONMENT_NOT_READY)
 
 
 async def _settle(connection: Connection, read_only: bool, statement_timeout: float) -> None:

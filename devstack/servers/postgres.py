@@ -28,6 +28,7 @@ SETTINGS = {
     "max_connections": "200",
     "max_wal_senders": "20",
     "max_replication_slots": "20",
+    "max_prepared_transactions": "10",
     "shared_buffers": "128MB",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",

@@ -26,8 +26,11 @@ PENDING: dict[str, tuple[str, ...]] = {
     "three": ("0002_report_language", "0003_report_shares", "0004_flag_reviewer"),
     "fails": ("0002_unique_emails",),
     "fails-late": ("0002_report_language", "0003_unique_emails"),
+    "drift": ("0002_report_language",),
 }
 """What a release may bring, by name: tags in the order of the journal."""
+_UNDECLARED = {"drift": "report_summary"}
+"""What a set changes in the schema's source without a migration."""
 _MODULES = (Path("node_modules"), Path("packages/shared-schema/node_modules"))
 
 
@@ -68,6 +71,8 @@ def prepare(stack: "Stack", target: Path, pending: str) -> list[str]:
     shutil.copytree(shared, target, ignore=skipped)
     for tag in PENDING[pending]:
         shutil.copytree(SOURCE / "pending" / tag, target, dirs_exist_ok=True)
+    if pending in _UNDECLARED:
+        shutil.copytree(SOURCE / "undeclared" / _UNDECLARED[pending], target, dirs_exist_ok=True)
     for modules in _MODULES:
         (target / modules).symlink_to(shared / modules)
     return list(PENDING[pending])

@@ -8,6 +8,8 @@ from slipway.messages.record import TableFingerprint
 
 MARK = "_slipway_"
 """Every database slipway makes has this in its name."""
+MANIFESTS = "manifests/"
+"""Below the plan's prefix: one object a backup."""
 _LONGEST = 63
 _VOLATILE = (r"\restrict ", r"\unrestrict ", "-- Dumped from database", "-- Dumped by pg_dump")
 
@@ -46,7 +48,7 @@ def dump_key(prefix: str, taken_at: datetime, deployment: str) -> str:
 def manifest_key(prefix: str, deployment: str, tag: str) -> str:
     """Return the object key of a backup's manifest: one a deployment and attempt."""
     clean = re.sub(r"[^A-Za-z0-9]", "", tag) or "1"
-    return f"{prefix}manifests/{deployment}-{clean}.json"
+    return f"{prefix}{MANIFESTS}{deployment}-{clean}.json"
 
 
 def schema_sha256(text: str) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from slipway.messages.preflight import Finding
+from slipway.messages.preflight import Finding, Group
 from slipway.plan import Plan
 
 LOCAL_LABEL = "slipway.teei/local-stack"
+_ADD = "Add to slipway's Role in namespace"
 LOCAL_SETTING = "slipway.local_stack"
 
 
@@ -20,6 +21,7 @@ class Right:
     group: str
     resource: str
     subresource: str = ""
+    why: str = ""
 
     @property
     def kind(self) -> str:
@@ -34,41 +36,52 @@ class Right:
         )
 
 
+_APPS, _LEASES = "apps", "coordination.k8s.io"
 _READING = (
-    Right("get", "apps", "deployments"),
-    Right("list", "apps", "deployments"),
-    Right("list", "apps", "replicasets"),
-    Right("list", "", "pods"),
-    Right("get", "", "pods", "log"),
+    Right("get", _APPS, "deployments", why="what runs is compared with what should"),
+    Right("list", _APPS, "deployments", why="what runs is compared with what should"),
+    Right("list", _APPS, "replicasets", why="a service's pods are found by them"),
+    Right("list", "", "pods", why="restarts and readiness are watched"),
+    Right("get", "", "pods", "log", why="errors are counted in the logs"),
 )
 PRODUCTION_RIGHTS = (
     *_READING,
-    Right("patch", "apps", "deployments"),
-    Right("list", "", "events"),
-    Right("get", "", "namespaces"),
-    Right("get", "coordination.k8s.io", "leases"),
-    Right("create", "coordination.k8s.io", "leases"),
-    Right("update", "coordination.k8s.io", "leases"),
+    Right("patch", _APPS, "deployments", why="it replaces a service's template and undoes that"),
+    Right("get", "", "namespaces", why="its label says whether this is the local stack"),
+    Right("get", _LEASES, "leases", why="a Lease names the open deployment"),
+    Right("create", _LEASES, "leases", why="a Lease names the open deployment"),
+    Right("update", _LEASES, "leases", why="a Lease names the open deployment"),
 )
+"""Each is asked of the API server before a deployment; deploy/k8s grants them, and nothing more."""
 STAGING_RIGHTS = _READING
 
 
 def rule_for(verb: str, group: str, resource: str, subresource: str, namespace: str) -> str:
     """Return the remedy for a request that was forbidden."""
     rule = Right(verb, group, resource, subresource).rule
-    return f"Add to slipway's Role in namespace {namespace}: {rule}"
+    return f"{_ADD} {namespace}: {rule}"
 
 
-def missing_rights(namespace: str, missing: Iterable[Right]) -> list[Finding]:
+def missing_rights(namespace: str, missing: Iterable[Right], group: Group) -> list[Finding]:
     """Return a finding for each right that slipway lacks, with the line to add."""
     return [
         Finding(
             severity="block",
-            what=f"slipway may not {one.verb} {one.kind} in namespace {namespace}.",
+            group=group,
+            what=f"slipway may not {one.verb} {one.kind} in namespace {namespace}: {one.why}.",
             remedy=rule_for(one.verb, one.group, one.resource, one.subresource, namespace),
         )
         for one in missing
     ]
+
+
+def distinct(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings without those that ask for the same line of a Role once more, as every look
+    does that was refused for want of it."""
+    kept: dict[str, Finding] = {}
+    for one in findings:
+        kept.setdefault(one.remedy if one.remedy.startswith(_ADD) else one.what, one)
+    return list(kept.values())
 
 
 def not_loopback(addresses: Mapping[str, str]) -> list[str]:
@@ -105,7 +118,7 @@ def local_only(
         return []
     what = f"time_scale is {time_scale:g}, but {'; '.join(wrong)}."
     remedy = "Remove time_scale: it is for the local stack only."
-    return [Finding(severity="block", what=what, remedy=remedy)]
+    return [Finding(severity="block", group="addresses", what=what, remedy=remedy)]
 
 
 def _loopback(address: str) -> bool:

@@ -7,6 +7,12 @@ from slipway.messages.migration import MigrationReview
 from slipway.plan import Plan
 from slipway.release import Release
 
+DOCTOR = "doctor"
+"""Stands for the deployment's ID where there is none: somebody only wants to look."""
+
+Group = Literal["cluster", "database", "staging", "bucket", "metrics", "worker", "addresses"]
+"""Where a finding belongs."""
+
 
 class Preflight(Message):
     """Check a release against its plan. Used by each of the preflight activities."""
@@ -14,6 +20,12 @@ class Preflight(Message):
     plan: Plan
     release: Release
     deployment: str
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether no deployment waits for the answer: what cannot be reached is told at once, and
+        not tried again until it answers."""
+        return self.deployment == DOCTOR
 
 
 class GateResult(Message):
@@ -45,6 +57,8 @@ class Finding(Message):
     """Something found in the environment: what, and the remedy as an imperative sentence."""
 
     severity: Literal["block", "note"]
+    group: str = ""
+    """A Group; empty in messages of older workers, and newer ones may know others."""
     what: str
     remedy: str = ""
 

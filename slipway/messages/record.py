@@ -228,8 +228,6 @@ class AcquireLease(Message):
     namespace: str
     environment: str
     deployment: str
-    takeover: bool = False
-    """Take it also from a holder that did not give it back (Rollback of that very deployment)."""
     fresh: bool = False
     """Begin a new epoch although the holder stays the same (resuming after an abort)."""
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from devstack.demo.cli import Answer, Cli
 from devstack.stack import Stack
@@ -57,3 +58,38 @@ def test_a_wrong_plan_names_file_and_place(stack: Stack, queue: str, tmp_path: P
     release = tmp_path / "release.yaml"
     release.write_text("version: 1\n")
     refused(Cli(stack, queue).run("check", str(plan), str(release)), 2, "plan.yaml", "surprise")
+
+
+def test_doctor_names_what_is_in_the_way_and_ends_well_when_nothing_is(
+    stack: Stack, make: Make, queue: str, tmp_path: Path
+) -> None:
+    made = make("t9", TIME_SCALE)
+    wish = small_wish(stack, made, tmp_path)
+    release = releases.make_release(stack, made, services=wish.services or (), pending="none")
+    cli = Cli(stack, queue)
+
+    ready = cli.run("doctor", str(wish.plan), str(release), "--overlay", str(wish.overlay))
+    assert ready.code == 0, ready.out + ready.err
+    assert ready.out.splitlines()[-1].startswith("Ready to deploy.")
+
+    overlay = yaml.safe_load(Path(str(wish.overlay)).read_text())
+    overlay["backup"]["bucket"] = "no-such-bucket"
+    overlay["database"]["probe_url"] = "env:NOT_SET_ANYWHERE"
+    overlay["metrics"]["url"] = "http://127.0.0.1:1"
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(yaml.safe_dump(overlay))
+    command = ("doctor", str(wish.plan), str(release), "--overlay", str(broken))
+    refused(
+        cli.run(*command),
+        2,
+        "✘ bucket     There is no bucket no-such-bucket.",
+        "create-bucket --bucket no-such-bucket",
+        "✘ database   env:NOT_SET_ANYWHERE is empty or not set.",
+        "✘ metrics    Not looked at: Prometheus.",
+        "Not ready:",
+    )
+    found = cli.run(*command, "--json")
+    assert found.code == 2
+    document = found.json()
+    assert document["healthy"] is False
+    assert {"block"} == {one["severity"] for one in document["findings"][:3]}

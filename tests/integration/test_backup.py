@@ -121,7 +121,7 @@ class Altering(ObjectStore):
 
     async def put_file(self, bucket: str, key: str, file: Path) -> str:
         version = await super().put_file(bucket, key, file)
-        await self._call("put_object", Bucket=bucket, Key=key, Body=b"something else")
+        await self.call("put_object", Bucket=bucket, Key=key, Body=b"something else")
         return version
 
 

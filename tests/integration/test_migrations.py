@@ -15,6 +15,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters import postgres_migrate
+from activities.adapters.project import Project
 from activities.migrations import DatabaseMigrations
 from devstack.world.database import access
 from slipway.errors import Fenced, ForeignChange, MigrationFailed, MigrationRefused
@@ -49,10 +50,11 @@ class Case:
     def __init__(self, world: DataWorld, folder: Path, pending: list[str]) -> None:
         self.world = world
         self.release, files = workspace(folder, pending)
-        self.activities = DatabaseMigrations(world.postgres, Folder(folder))
+        self.activities = DatabaseMigrations(world.postgres, Folder(folder), Project())
         self.plan = Migrations(
             folder="migrations",
             command=[sys.executable, "migrate.py"],
+            generate=[],
             lock_timeout=0.3,
             lock_attempts=30,
             deadline=60,

@@ -10,6 +10,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters.postgres import Postgres
+from activities.adapters.project import Project
 from activities.migrations import DatabaseMigrations
 from devstack.stack import Stack
 from devstack.world import drizzle, node
@@ -18,6 +19,7 @@ from slipway.errors import MigrationFailed
 from slipway.messages.migration import (
     ApplyMigrations,
     DatabaseState,
+    MigrationReview,
     MigrationsApplied,
     ReviewMigrations,
 )
@@ -62,17 +64,20 @@ class Case:
             pending=[MigrationFile(tag=tag, sha256=digests[tag]) for tag in tags],
         )
         self.postgres = Postgres(Path(stack.pg_bin))
-        self.activities = DatabaseMigrations(self.postgres, Folder(folder))
+        self.activities = DatabaseMigrations(self.postgres, Folder(folder), Project())
 
-    async def approved(self) -> ApplyMigrations:
-        """Review, and return what approval of the pending migrations leads to."""
+    async def review(self) -> MigrationReview:
         request = ReviewMigrations(
             database=self.database,
             staging=self.staging,
             migrations=Migrations(),
             release=self.release,
         )
-        review = await ActivityEnvironment().run(self.activities.review, request)
+        return await ActivityEnvironment().run(self.activities.review, request)
+
+    async def approved(self) -> ApplyMigrations:
+        """Review, and return what approval of the pending migrations leads to."""
+        review = await self.review()
         assert review.refused == []
         return ApplyMigrations(
             deployment="test-20261123T202134Z-abc123",
@@ -120,3 +125,14 @@ async def test_failure_on_productions_data_is_told_with_sqlstate(
     with pytest.raises(MigrationFailed, match=r"SQLSTATE 23505.*users_email_lower_idx"):
         await case.apply(request)
     assert await case.state() == before
+
+
+@pytest.mark.usefixtures("with_pnpm")
+async def test_a_schema_changed_without_a_migration_is_refused(
+    stack: Stack, tmp_path: Path, production: tuple[Database, Staging]
+) -> None:
+    case = Case(stack, tmp_path, production, "drift")
+    drizzle.migrate(stack, case.workspace, f"{case.database.name}_staging")
+    (said,) = (await case.review()).refused
+    assert "changes without a migration" in said
+    assert 'ADD COLUMN "summary"' in said

@@ -60,7 +60,7 @@ async def test_cancelled_upload_leaves_no_object_and_no_parts(
     store, bucket, key = world.store, world.stack.bucket, f"{world.backup.prefix}cut"
     (tmp_path / "large").write_bytes(b"x" * (16 * 1024 * 1024))
     second = asyncio.Event()
-    real = store._call
+    real = store.call
 
     async def watched(operation: str, **arguments: Any) -> dict[str, Any]:
         if arguments.get("PartNumber") == 2:
@@ -68,7 +68,7 @@ async def test_cancelled_upload_leaves_no_object_and_no_parts(
             await asyncio.Event().wait()
         return await real(operation, **arguments)
 
-    monkeypatch.setattr(store, "_call", watched)
+    monkeypatch.setattr(store, "call", watched)
     task = asyncio.create_task(store.put_file(bucket, key, tmp_path / "large"))
     async with asyncio.timeout(30):
         await second.wait()
@@ -95,8 +95,9 @@ async def test_bucket_without_lock_is_told(stack: Stack, world: DataWorld, tmp_p
     store, bucket = world.store, f"plain-{world.name}"
     world.s3.create_bucket(Bucket=bucket)
     try:
-        assert await store.bucket_protection(bucket) == (False, False)
-        assert await store.bucket_protection(stack.bucket) == (True, True)
+        standing = await store.standing(bucket, "")
+        assert standing is not None
+        assert (standing.versioned, standing.locks, standing.refused) == (False, False, {})
         (tmp_path / "file").write_bytes(b"content")
         version = await store.put_file(bucket, "k", tmp_path / "file")
         with pytest.raises(BackupFailed):
@@ -120,12 +121,12 @@ async def test_listing_pages_and_folders(world: DataWorld, monkeypatch: pytest.M
     store, bucket, prefix = world.store, world.stack.bucket, world.backup.prefix
     for name in ("a/1", "a/2", "b/1", "top"):
         await store.put_new(bucket, prefix + name, b"x")
-    real = store._call
+    real = store.call
 
     async def small(operation: str, **arguments: Any) -> dict[str, Any]:
         return await real(operation, **arguments, MaxKeys=1)
 
-    monkeypatch.setattr(store, "_call", small)
+    monkeypatch.setattr(store, "call", small)
     listed = [one.key.removeprefix(prefix) for one in await store.listing(bucket, prefix)]
     assert listed == ["a/1", "a/2", "b/1", "top"]
     assert await store.folders(bucket, prefix) == ["a", "b"]

@@ -78,3 +78,11 @@ def test_time_scale_divides_every_wait() -> None:
     assert plan.lengths.settle == 2
     assert plan.floor == shipped().floor / 15
     assert plan.timings == shipped().timings
+
+
+def test_a_plan_without_a_key_that_came_later_keeps_its_digest() -> None:
+    dumped = shipped().model_dump(mode="json")
+    assert "generate" not in dumped["migrations"]
+    off = shipped().migrations.model_copy(update={"generate": [], "unchanged": "nothing to do"})
+    travelled = type(off).model_validate(off.model_dump(mode="json"))
+    assert (travelled.generate, travelled.unchanged) == ([], "nothing to do")

@@ -1,80 +1,22 @@
 """What the environment must offer, and staging's stability."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
 from slipway.judgements import environment, staging
 from slipway.judgements.corruption import ProbeResult, judge_probe
 from slipway.judgements.counters import Unreadable
-from slipway.judgements.database_ready import DatabaseStanding, judge_database
 from slipway.judgements.health import count_probe, judge_health
 from slipway.judgements.queries import fill
-from slipway.plan import Database, Limits
+from slipway.plan import Limits
 from slipway.verdicts import Kind
 from tests.unit.judgements.objects import NEW, OLD, deployment
-
-DATABASE = Database(
-    name="teei",
-    url="env:A",
-    admin_url="env:B",
-    probe_url="env:C",
-    owner="teei_owner",
-)
-STANDING = DatabaseStanding(
-    database="teei",
-    role="slipway_admin",
-    server_version="18.4",
-    server_major=18,
-    tools_major=18,
-    wal_level="logical",
-    size=1,
-    local_setting="true",
-    may_create_databases=True,
-    may_create_roles=True,
-    may_end_sessions=True,
-    owns_database=True,
-    acts_as_owner=True,
-    may_grant_owner=True,
-    admin_database="slipway",
-    admin_elsewhere=False,
-    probe_elsewhere=False,
-    hosts={"database.url": "127.0.0.1"},
-)
-
-
-def test_a_ready_database_gives_no_finding() -> None:
-    assert judge_database(STANDING, DATABASE) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"may_create_databases": False}, "CREATEDB"),
-        ({"may_create_roles": False}, "CREATEROLE"),
-        ({"may_end_sessions": False}, "pg_signal_backend"),
-        ({"owns_database": False}, "OWNER TO teei_owner"),
-        ({"acts_as_owner": False}, "GRANT teei_owner TO slipway_admin"),
-        ({"may_grant_owner": False}, "WITH ADMIN OPTION"),
-        ({"database": "other"}, "database.url"),
-        ({"admin_database": "teei"}, "admin_url"),
-        ({"admin_elsewhere": True}, "admin_url"),
-        ({"probe_elsewhere": True}, "probe_url"),
-        ({"tools_major": 15}, "SLIPWAY_PG_BIN"),
-    ],
-)
-def test_each_missing_thing_blocks_and_says_what_grants_it(
-    change: dict[str, object], said: str
-) -> None:
-    findings = judge_database(replace(STANDING, **change), DATABASE)  # type: ignore[arg-type]  # parametrised fields
-    assert [one.severity for one in findings] == ["block"]
-    assert said in f"{findings[0].what} {findings[0].remedy}"
 
 
 def test_missing_rights_name_the_line_of_the_role() -> None:
     right = environment.Right("get", "", "pods", "log")
-    (finding,) = environment.missing_rights("prod", [right])
+    (finding,) = environment.missing_rights("prod", [right], "cluster")
     assert '- {apiGroups: [""], resources: ["pods/log"], verbs: ["get"]}' in finding.remedy
 
 

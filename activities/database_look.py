@@ -1,0 +1,61 @@
+"""A look at the databases by each of slipway's logins: rights, obstacles, versions, room."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from activities.looks import Looker, all_of
+from slipway.judgements import database_ready as ready
+from slipway.judgements.database_rights import Login
+from slipway.judgements.versions import judge_version
+from slipway.messages.preflight import Finding
+from slipway.plan import Plan
+
+if TYPE_CHECKING:
+    from activities.adapters.postgres import Postgres
+
+
+class DatabaseLook:
+    """Reads; it never writes to a database."""
+
+    def __init__(self, postgres: "Postgres", looker: Looker, plan: Plan) -> None:
+        self._postgres = postgres
+        self._looker = looker
+        self._plan = plan
+        self.standings: dict[Login, ready.Standing] = {}
+        """By login, as far as it could be looked at."""
+
+    async def findings(self) -> list[Finding]:
+        """Return everything found, and leave the standings."""
+        make = self._looker.make
+        found = await all_of(
+            make(ready.group_of(one), one.value, partial(self._login, one)) for one in Login
+        )
+        found += ready.judge_logins(self.standings, self._plan)
+        if Login.PRODUCTION in self.standings:
+            found += await all_of(
+                (
+                    make("worker", "pg_dump and pg_restore", self._tools),
+                    make("database", "free disk", self._room),
+                )
+            )
+        if Login.PROBE in self.standings:
+            found += await make("database", "the corruption probes", self._probes)
+        return found
+
+    async def _login(self, login: Login) -> list[Finding]:
+        standing = await self._postgres.standing(self._plan, login)
+        self.standings[login] = standing
+        rights = ready.judge_rights(standing, self._plan)
+        return rights + ready.judge_obstacles(standing, self._plan)
+
+    async def _tools(self) -> list[Finding]:
+        server = self.standings[Login.PRODUCTION]
+        wrong = ready.judge_tools(server.server_major, await self._postgres.tool_majors())
+        return wrong + judge_version("PostgreSQL", server.server_version)
+
+    async def _room(self) -> list[Finding]:
+        return ready.judge_room(await self._postgres.rooms(self._plan.database))
+
+    async def _probes(self) -> list[Finding]:
+        refused = await self._postgres.refused_probes(self._plan.database, self._plan.corruption)
+        return ready.judge_probes(refused, self.standings[Login.PROBE])

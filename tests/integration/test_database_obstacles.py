@@ -1,0 +1,210 @@
+"""What stands in the way although every right is given: made once on the real server, each named
+with what removes it, and gone when that was done."""
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from devstack.world.database import access
+from slipway.judgements.database_obstacles import OBSTACLES
+from slipway.judgements.database_rights import Login
+from slipway.messages.preflight import Finding
+from slipway.plan import CorruptionProbe
+from tests.integration.rights_world import RightsWorld, rights_world
+
+pytestmark = pytest.mark.stack
+
+MAKE: dict[str, str] = {
+    "begin read-only": "ALTER ROLE {admin} IN DATABASE {name} SET default_transaction_read_only=on",
+    "Too few connections": "ALTER ROLE {admin} CONNECTION LIMIT 5",
+    "Prepared transactions": "BEGIN; CREATE TABLE half (); PREPARE TRANSACTION '{name}'",
+    "cannot read {names} in": "GRANT {stranger} TO {admin} WITH INHERIT FALSE, SET TRUE;"
+    "CREATE TABLE theirs (); ALTER TABLE theirs OWNER TO {stranger}",
+    "cannot read the large objects": "GRANT {stranger} TO {admin} WITH INHERIT FALSE, SET TRUE;"
+    "SELECT lo_create(4711); ALTER LARGE OBJECT 4711 OWNER TO {stranger}",
+    "Row security": "GRANT {stranger} TO {admin} WITH INHERIT FALSE, SET TRUE;"
+    "CREATE TABLE theirs (); ALTER TABLE theirs ENABLE ROW LEVEL SECURITY;"
+    "GRANT SELECT ON theirs TO {admin}; ALTER TABLE theirs OWNER TO {stranger};"
+    "GRANT SELECT ON theirs TO {admin}",
+    "cannot give to others": "CREATE FUNCTION theirs() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+    "ALTER FUNCTION theirs OWNER TO {stranger}",
+    "a copy of {database} the settings {names}": "ALTER DATABASE {name} SET teei.flag = 'x'",
+    "the settings of roles": "ALTER ROLE {stranger} IN DATABASE {name} SET work_mem = '8MB'",
+    "Replication slots": "SELECT pg_create_physical_replication_slot('{name}', true)",
+    "slipway's schema": "CREATE SCHEMA slipway; CREATE TABLE slipway.fence ()",
+}
+"""By a part of the obstacle's sentence: the SQL that makes it."""
+ELSEWHERE = {
+    "is a standby": "needs a second server: the judgement has a unit test",
+    "Workers of the server": "below, with a subscription",
+    "Superusers are connected": "below, with a session",
+    "install again the extensions": "the stack's server has no untrusted extension",
+    "WAL takes": "would need gigabytes of it",
+    "WAL is not archived": "needs a restart of the shared server",
+}
+
+
+@pytest.fixture
+def rights(stack: Stack, tmp_path: Path) -> Iterator[RightsWorld]:
+    with rights_world(stack, tmp_path) as made:
+        yield made
+
+
+def test_every_obstacle_is_made_here_or_said_why_not() -> None:
+    for one in OBSTACLES:
+        assert sum(part in one.what for part in [*MAKE, *ELSEWHERE]) == 1, one.what
+    assert len(OBSTACLES) == len(MAKE) + len(ELSEWHERE)
+
+
+async def settled(
+    rights: RightsWorld, good: Callable[[list[Finding]], bool], seconds: float = 30
+) -> list[Finding]:
+    """Look until the findings are as they should be; sessions and workers come and go."""
+    async with asyncio.timeout(seconds):
+        while not good(found := await rights.findings()):  # noqa: ASYNC110 - a server's state
+            await asyncio.sleep(0.1)
+    return found
+
+
+@pytest.mark.parametrize("part", MAKE)
+async def test_each_obstacle_is_named_and_its_statement_removes_it(
+    rights: RightsWorld, part: str
+) -> None:
+    (obstacle,) = [one for one in OBSTACLES if part in one.what]
+    names = {
+        "name": rights.name,
+        "admin": rights.role(Login.PRODUCTION),
+        "stranger": rights.stranger,
+    }
+    rights.administer(MAKE[part].format(**names), obstacle.login)
+    if "slots" in part:
+        _write_wal(rights)
+    (finding,) = await rights.findings()
+    assert (finding.severity == "block") is obstacle.blocks
+    assert obstacle.why in finding.what
+    rights.administer(finding.remedy.partition("; or ")[0], obstacle.login)
+    assert await rights.findings() == []
+
+
+def _write_wal(rights: RightsWorld) -> None:
+    with access.superuser(rights.stack, rights.name) as connection:
+        for _ in range(6):
+            connection.execute("SELECT pg_logical_emit_message(false, 'slipway', 'x')")
+            connection.execute("SELECT pg_switch_wal()")
+
+
+async def test_a_superusers_session_is_noted(rights: RightsWorld) -> None:
+    with access.superuser(rights.stack, rights.name):
+        (finding,) = await rights.findings()
+    assert finding.severity == "note"
+    assert "postgres" in finding.what
+
+
+async def test_a_subscriptions_worker_blocks_and_its_statement_ends_it(
+    rights: RightsWorld,
+) -> None:
+    stack, slot = rights.stack, rights.name
+    address = (
+        f"host={stack.pg_host} port={stack.pg_port} user={stack.pg_superuser} "
+        f"password={stack.pg_superuser_password} dbname={rights.database_of(Login.CONTROL)}"
+    )
+    rights.administer("CREATE PUBLICATION made", Login.CONTROL)
+    rights.administer(
+        f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')", Login.CONTROL
+    )
+    rights.administer(
+        f"CREATE SUBSCRIPTION {slot} CONNECTION '{address}' PUBLICATION made"
+        f" WITH (create_slot = false, slot_name = '{slot}', copy_data = false)"
+    )
+    try:
+        found = await settled(rights, lambda found: any("Workers" in one.what for one in found))
+        (finding,) = [one for one in found if "Workers" in one.what]
+        assert finding.severity == "block"
+        assert finding.remedy == f"ALTER SUBSCRIPTION {slot} DISABLE;"
+        rights.administer(finding.remedy)
+        await settled(rights, lambda found: not any("Workers" in one.what for one in found))
+    finally:
+        rights.administer(f"ALTER SUBSCRIPTION {slot} DISABLE")
+        rights.administer(f"ALTER SUBSCRIPTION {slot} SET (slot_name = NONE)")
+        rights.administer(f"DROP SUBSCRIPTION {slot}")
+        await _drop_slot(rights, slot)
+
+
+async def _drop_slot(rights: RightsWorld, slot: str) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(psycopg.errors.ObjectInUse):
+                rights.administer(f"SELECT pg_drop_replication_slot('{slot}')", Login.CONTROL)
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_a_probe_for_what_is_not_there_yet_is_noted(rights: RightsWorld) -> None:
+    probes = [
+        CorruptionProbe(name="later", sql="SELECT true FROM not_yet"),
+        CorruptionProbe(name="two", sql="SELECT true; DROP TABLE users"),
+    ]
+    plan = rights.plan.model_copy(update={"corruption": probes})
+    later, two = await rights.findings(plan)
+    assert (later.severity, two.severity) == ("note", "block")
+    assert rights.run("SELECT count(*) FROM users") == [(2000,)]
+
+
+async def test_a_pooler_in_between_is_seen(rights: RightsWorld) -> None:
+    async with pooler(rights.stack) as port:
+        url = rights.reference(Login.PRODUCTION, port)
+        database = rights.database.model_copy(update={"url": url})
+        found = await rights.findings(rights.plan.model_copy(update={"database": database}))
+    (finding,) = found
+    assert (finding.severity, finding.group) == ("block", "addresses")
+    assert "database.url leads through a connection pooler" in finding.what
+
+
+@asynccontextmanager
+async def pooler(stack: Stack) -> AsyncIterator[int]:
+    """Stand between client and server as poolers do: with process numbers of one's own."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(stack.pg_host, stack.pg_port)
+        pumps = [
+            asyncio.create_task(_pump(reader, back)),
+            asyncio.create_task(_answer(there, writer)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            back.close()
+            writer.close()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        yield int(server.sockets[0].getsockname()[1])
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(65_536):
+        writer.write(piece)
+        await writer.drain()
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass the server's messages on, with another process number in BackendKeyData."""
+    kind = b""
+    while kind != b"K":
+        head = await reader.readexactly(5)
+        kind, length = struct.unpack("!ci", head)
+        body = await reader.readexactly(length - 4)
+        if kind == b"K":
+            body = struct.pack("!i", 4711) + body[4:]
+        writer.write(head + body)
+        await writer.drain()
+    await _pump(reader, writer)
