@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
+from devstack import ports
 from devstack.errors import StackError
-from devstack.layout import CHECKOUT
+from devstack.layout import CHECKOUT, HOST
 from devstack.process import Processes, Spec
+from devstack.servers import prometheus
 from devstack.stack import Stack
 from devstack.world.release import worker_environment
 
@@ -29,7 +32,7 @@ def start(stack: Stack, queue: str) -> None:
     for role in ROLES:
         processes.stop(_name(queue, role))
     for role in ROLES:
-        processes.start(spec(stack, queue, role))
+        processes.start(_scraped(stack, spec(stack, queue, role)))
     for role in ROLES:
         check = functools.partial(_missing, stack, queue, role)
         processes.wait_ready(_name(queue, role), check, READY_SECONDS)
@@ -48,7 +51,15 @@ def wait_polled(stack: Stack, queue: str) -> None:
 def stop(stack: Stack, queue: str) -> None:
     """Stop both workers."""
     for role in ROLES:
+        prometheus.forget_worker(Path(stack.run_dir), _name(queue, role))
         _processes(stack).stop(_name(queue, role))
+
+
+def _scraped(stack: Stack, worker: Spec) -> Spec:
+    """Let a worker serve metrics at a free port, and Prometheus know of it."""
+    metrics = f"{HOST}:{ports.choose(['metrics'], {})['metrics']}"
+    prometheus.scrape_worker(Path(stack.run_dir), worker.name, metrics)
+    return replace(worker, env={**worker.env, "SLIPWAY_METRICS": metrics})
 
 
 def _processes(stack: Stack) -> Processes:
