@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -53,6 +54,21 @@ class Stack:
         except (OSError, ValueError, KeyError) as error:
             raise StackError(f"No local stack at {path}: start it with `make stack`.") from error
 
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Stack:
+        """Read the stack from `DEVSTACK_<FIELD>` variables, for servers that somebody else runs.
+
+        Raises StackError naming what is missing or no number.
+        """
+        given = {field.name: environ.get(_variable(field.name), "") for field in fields(cls)}
+        missing = [_variable(name) for name, value in given.items() if not value]
+        if missing:
+            raise StackError(f"Set {', '.join(missing)}: the addresses of the servers.")
+        try:
+            return cls(**{**given, "pg_port": int(given["pg_port"])})  # type: ignore[arg-type] # the one number
+        except ValueError:
+            raise StackError(f"{_variable('pg_port')} is no port.") from None
+
     def save(self) -> Path:
         """Write the stack beside its run folder."""
         return write_private(Path(self.run_dir) / FILE, json.dumps(asdict(self), indent=2) + "\n")
@@ -73,3 +89,7 @@ class Stack:
     def _program_folders(self) -> list[str]:
         pnpm = Path(self.run_dir) / "node" / "node_modules" / ".bin"
         return [self.pg_bin, str(Path(self.kubectl).parent), str(pnpm)]
+
+
+def _variable(field: str) -> str:
+    return f"DEVSTACK_{field.upper()}"

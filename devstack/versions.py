@@ -11,3 +11,8 @@ PROMETHEUS = "3.14.0"
 PROMETHEUS_MODULE = "0.314.0"
 KUBERNETES = "1.36.3"
 POSTGRES = "18"
+
+# Only docker-compose.yml runs these. kwok's images hold a Kubernetes of the same line as ours.
+GRAFANA = "13.2.3"
+KWOK_KUBERNETES = "1.36.1"
+PAUSE = "3.10.1"

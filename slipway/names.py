@@ -26,6 +26,11 @@ def privileged(task_queue: str) -> str:
     return f"{task_queue}-privileged"
 
 
+def worker_deployment(task_queue: str) -> str:
+    """Return what Temporal calls all builds of the worker of a queue. It allows no dot there."""
+    return task_queue.replace(".", "-")
+
+
 def deployment_workflow_id(environment: str) -> str:
     """Return the workflow ID that lets one deployment or rollback an environment run at a time."""
     return f"deploy-{environment}"
@@ -34,6 +39,17 @@ def deployment_workflow_id(environment: str) -> str:
 def aftercare_workflow_id(deployment: str) -> str:
     """Return the workflow ID of a deployment's aftercare."""
     return f"aftercare-{deployment}"
+
+
+def environment_of_workflow(workflow_id: str) -> str:
+    """Return the environment that a deployment, rollback or aftercare is about; "" for others."""
+    kind, _, rest = workflow_id.partition("-")
+    if kind == "deploy":
+        return rest
+    try:
+        return environment_of(rest) if kind == "aftercare" else ""
+    except ValueError:
+        return ""
 
 
 def deployment_id(environment: str, at: datetime, token: str) -> str:

@@ -33,6 +33,8 @@ from activities.failures import DomainFailures
 from activities.heartbeat import Heartbeats
 from slipway import names
 from worker import registry
+from worker.health import Health, probes
+from worker.metrics import CountedFailures
 from worker.settings import Settings
 
 log = logging.getLogger("worker")
@@ -47,24 +49,36 @@ _RETRY = 3.0
 
 
 async def serve(settings: Settings, interceptors: Sequence[Interceptor] = ()) -> None:
-    """Serve a role until SIGTERM or SIGINT; then let running activities finish within the grace."""
+    """Serve a role until SIGTERM or SIGINT; then let running activities finish within the grace.
+
+    Raises OSError when the address for probes is taken.
+    """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="blocking"))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = await connect(settings, stop)
-    if client is None:
-        return
-    workers = build(client, settings, interceptors)
+    async with probes(settings.health_address) as health:
+        client = await connect(settings, stop)
+        if client is not None:
+            await _serve(build(client, settings, interceptors), settings, stop, health)
+    log.info("Stopped.")
+
+
+async def _serve(
+    workers: list[Worker], settings: Settings, stop: asyncio.Event, health: Health
+) -> None:
     log.info(
         "Serving %s on %s in namespace %s.",
         settings.role.value,
         ", ".join(worker.task_queue for worker in workers),
-        client.namespace,
+        workers[0].client.namespace,
     )
-    await _run(workers, stop)
-    log.info("Stopped.")
+    health.serving = True
+    try:
+        await _run(workers, stop)
+    finally:
+        health.serving = False
 
 
 async def connect(settings: Settings, stop: asyncio.Event) -> Client | None:
@@ -97,7 +111,7 @@ def build(
 ) -> list[Worker]:
     """Return the workers of a role: one a queue. `interceptors` come innermost."""
     common: dict[str, Any] = {
-        "interceptors": [Heartbeats(), DomainFailures(), *interceptors],
+        "interceptors": [CountedFailures(), Heartbeats(), DomainFailures(), *interceptors],
         "max_concurrent_activities": _ACTIVITIES,
         "max_heartbeat_throttle_interval": _BEAT,
         "default_heartbeat_throttle_interval": _BEAT,
@@ -155,7 +169,8 @@ def _runtime(settings: Settings) -> Runtime:
         forwarding=LogForwardingConfig(logger=logging.getLogger("temporalio.core")),
     )
     address = settings.metrics_address
-    metrics = PrometheusConfig(bind_address=address) if address else None
+    # Prometheus's own unit is the second.
+    metrics = PrometheusConfig(address, durations_as_seconds=True) if address else None
     return Runtime(telemetry=TelemetryConfig(logging=logs, metrics=metrics))
 
 
@@ -163,7 +178,10 @@ def _versioned(settings: Settings) -> WorkerDeploymentConfig | None:
     if not settings.build_id:
         return None
     return WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion(deployment_name="slipway", build_id=settings.build_id),
+        version=WorkerDeploymentVersion(
+            deployment_name=names.worker_deployment(settings.task_queue),
+            build_id=settings.build_id,
+        ),
         use_worker_versioning=True,
         default_versioning_behavior=VersioningBehavior.PINNED,
     )

@@ -43,7 +43,9 @@ class Settings:
     task_queue: str
     artifacts: Path
     metrics_address: str = ""
-    """Where Temporal's own metrics are served for Prometheus; empty: nowhere."""
+    """Where metrics are served for Prometheus; empty: nowhere."""
+    health_address: str = ""
+    """Where probes are answered; empty: nowhere."""
     build_id: str = ""
     """Switches worker versioning on. Such a worker gets nothing until an operator has made its
     version the current one."""
@@ -55,12 +57,25 @@ def read_settings(environ: Mapping[str, str], role: str | None = None) -> Settin
     """Return the settings of an environment. Raises BadInput naming the variable and a remedy."""
     return Settings(
         role=_role(role or environ.get("SLIPWAY_ROLE") or Role.ALL.value),
-        task_queue=_matching(environ, "SLIPWAY_TASK_QUEUE", _QUEUE, names.DEFAULT_TASK_QUEUE),
+        task_queue=read_task_queue(environ),
         artifacts=_artifacts(environ),
         metrics_address=_matching(environ, "SLIPWAY_METRICS", _ADDRESS, ""),
+        health_address=_matching(environ, "SLIPWAY_HEALTH", _ADDRESS, ""),
         build_id=_matching(environ, "SLIPWAY_BUILD_ID", _BUILD, ""),
         grace=_seconds(environ, "SLIPWAY_GRACE", Settings.grace),
     )
+
+
+def read_task_queue(environ: Mapping[str, str]) -> str:
+    """Return the queue of the workflow worker. Raises BadInput for a malformed one."""
+    return _matching(environ, "SLIPWAY_TASK_QUEUE", _QUEUE, names.DEFAULT_TASK_QUEUE)
+
+
+def read_build_id(value: str) -> str:
+    """Return a build's name as a command line gives it. Raises BadInput for a malformed one."""
+    if not value:
+        raise BadInput("--build-id is empty.", "Name a build, as SLIPWAY_BUILD_ID does.")
+    return _matching({"--build-id": value}, "--build-id", _BUILD, "")
 
 
 def _role(value: str) -> Role:

@@ -14,9 +14,11 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
+from devstack import ports
 from devstack.errors import StackError
-from devstack.layout import CHECKOUT
+from devstack.layout import CHECKOUT, HOST
 from devstack.process import Processes, Spec
+from devstack.servers import prometheus
 from devstack.stack import Stack
 from devstack.world.release import worker_environment
 
@@ -54,8 +56,11 @@ class Crew:
         self.wait()
 
     def launch(self) -> None:
-        """Start it."""
-        self._processes.start(self.spec())
+        """Start it, and let Prometheus scrape its metrics."""
+        metrics = f"{HOST}:{ports.choose(['metrics'], {})['metrics']}"
+        prometheus.scrape_worker(Path(self.stack.run_dir), self._name, metrics)
+        worker = self.spec()
+        self._processes.start(replace(worker, env={**worker.env, "SLIPWAY_METRICS": metrics}))
 
     def wait(self) -> None:
         """Wait until somebody polls its queue. Raises StackError when nobody does in a minute."""
@@ -63,6 +68,7 @@ class Crew:
 
     def stop(self) -> None:
         """Stop it: what it does may end within the worker's grace."""
+        prometheus.forget_worker(Path(self.stack.run_dir), self._name)
         self._processes.stop(self._name)
 
     def kill(self) -> None:
@@ -124,13 +130,13 @@ def spec(stack: Stack, queue: str, role: str) -> Spec:
     return Crew(stack, queue, role).spec()
 
 
-def wait_polled(stack: Stack, queue: str) -> None:
+def wait_polled(stack: Stack, queue: str, seconds: float = READY_SECONDS) -> None:
     """Wait until workers started by somebody else poll both queues. Raises StackError."""
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + seconds
     for role in ROLES:
         while (missing := Crew(stack, queue, role).missing()) is not None:
             if time.monotonic() > deadline:
-                raise StackError(f"{missing} after {READY_SECONDS:.0f} s; see the workers' logs.")
+                raise StackError(f"{missing} after {seconds:.0f} s; see the workers' logs.")
             time.sleep(0.2)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -25,6 +25,19 @@ NODES = ("node-1", "node-2", "node-3")
 GROUP = "kwok.x-k8s.io"
 KINDS = {"Stage": "Cluster", "Logs": "Namespaced"}
 CRD_SECONDS = 30.0
+
+
+class Api(Protocol):
+    """The calls that declare something."""
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """Return an object, or None where there is none."""
+
+    def create(self, collection: str, body: dict[str, Any]) -> bool:
+        """Create an object; False where it is there already."""
+
+    def apply(self, path: str, body: dict[str, Any]) -> None:
+        """Make the object what `body` says."""
 
 
 def server(layout: Layout, program: Path) -> Server:
@@ -62,11 +75,16 @@ def declare(layout: Layout) -> None:
             definition = _definition(kind, scope)
             collection = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
             api.apply(f"{collection}/{definition['metadata']['name']}", definition)
-        _wait_for_kinds(api)
-        for stage in [*stages.node_stages(), *stages.pod_stages()]:
-            api.apply(stages.path(stage), stage)
-        for name in NODES:
-            api.create("/api/v1/nodes", _node(name))
+        populate(api)
+
+
+def populate(api: Api) -> None:
+    """Declare stages and nodes, once kwok's kinds are served. Idempotent."""
+    _wait_for_kinds(api)
+    for stage in [*stages.node_stages(), *stages.pod_stages()]:
+        api.apply(stages.path(stage), stage)
+    for name in NODES:
+        api.create("/api/v1/nodes", _node(name))
 
 
 def pod_logs(namespace: str, pod: str, file: Path, *, uid: str = "") -> dict[str, Any]:
@@ -104,7 +122,7 @@ def _missing(layout: Layout) -> str | None:
     return None
 
 
-def _wait_for_kinds(api: KubeApi) -> None:
+def _wait_for_kinds(api: Api) -> None:
     deadline = time.monotonic() + CRD_SECONDS
     plurals = {_plural(kind) for kind in KINDS}
     while True:

@@ -1,7 +1,11 @@
-"""Prometheus: finds its targets at the world's discovery endpoint; history is written before."""
+"""Prometheus: finds the world's targets at its discovery endpoint, slipway's workers in files.
+
+History is written before its first start; the alerting rules are the ones that are shipped.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -11,13 +15,18 @@ from pathlib import Path
 import yaml
 
 from devstack.errors import StackError
-from devstack.layout import Layout
+from devstack.layout import CHECKOUT, Layout, write_private
 from devstack.process import Spec
 from devstack.servers.server import Server, http_missing
 
 NAME = "prometheus"
 DISCOVERY_PATH = "/sd"
 GAP_SECONDS = 120.0
+RULES = CHECKOUT / "deploy" / "prometheus" / "slipway.rules.yaml"
+WORKERS = "slipway-worker"
+"""The job of slipway's workers; the rules and the dashboard go by this name."""
+WORKERS_SECONDS = 2
+"""Between scrapes of workers and evaluations of rules: a stack lives for minutes."""
 HistoryWriter = Callable[[Path], None]
 
 
@@ -39,7 +48,7 @@ def server(
 
 
 def config(layout: Layout, interval_seconds: int) -> dict[str, object]:
-    """Its configuration: one job, discovered as often as it is scraped."""
+    """Its configuration: the world, discovered as often as it is scraped, and the workers."""
     interval = f"{interval_seconds}s"
     discovery = {
         "url": layout.url("world") + DISCOVERY_PATH,
@@ -51,10 +60,36 @@ def config(layout: Layout, interval_seconds: int) -> dict[str, object]:
         "honor_labels": True,  # namespace, pod and service are the exporter's to say
         "http_sd_configs": [discovery],
     }
-    return {
-        "global": {"scrape_interval": interval, "scrape_timeout": interval},
-        "scrape_configs": [job],
+    workers = {
+        "job_name": WORKERS,
+        "scrape_interval": f"{WORKERS_SECONDS}s",
+        "scrape_timeout": f"{WORKERS_SECONDS}s",
+        "file_sd_configs": [{"files": [str(_targets(layout.root) / "*.json")]}],
     }
+    return {
+        "global": {
+            "scrape_interval": interval,
+            "scrape_timeout": interval,
+            "evaluation_interval": f"{WORKERS_SECONDS}s",
+        },
+        "rule_files": [str(RULES)],
+        "scrape_configs": [job, workers],
+    }
+
+
+def scrape_worker(root: Path, name: str, address: str) -> None:
+    """Have the stack's Prometheus scrape a worker at `host:port`; it notices at once."""
+    target = [{"targets": [address], "labels": {"worker": name}}]
+    write_private(_targets(root) / f"{name}.json", json.dumps(target))
+
+
+def forget_worker(root: Path, name: str) -> None:
+    """Let Prometheus forget a worker that has ended on purpose: it is not missed."""
+    (_targets(root) / f"{name}.json").unlink(missing_ok=True)
+
+
+def _targets(root: Path) -> Path:
+    return root / "config" / NAME / "workers"
 
 
 def _prepare(
@@ -64,6 +99,9 @@ def _prepare(
     if write_history is not None and not _is_recent(data):
         backfill(programs["promtool"], data, write_history)
     data.mkdir(parents=True, exist_ok=True)
+    _targets(layout.root).mkdir(
+        parents=True, exist_ok=True
+    )  # a folder that is not there is not watched
     file = layout.config(NAME) / "prometheus.yml"
     file.write_text(yaml.safe_dump(config(layout, interval), sort_keys=False))
     return Spec(

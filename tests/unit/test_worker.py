@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from temporalio import activity
 
@@ -122,15 +124,27 @@ def test_a_worker_without_its_settings_says_what_is_missing() -> None:
     assert "Traceback" not in said
 
 
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as taken:
+        sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
 def test_a_worker_waits_for_its_server_and_ends_when_told(tmp_path: Path) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{one.getsockname()[1]}"
-    environment = {"SLIPWAY_ARTIFACTS": str(tmp_path), "TEMPORAL_ADDRESS": address}
+    address, probed = (f"127.0.0.1:{port}" for port in _free_ports(2))
+    environment = {
+        "SLIPWAY_ARTIFACTS": str(tmp_path),
+        "SLIPWAY_HEALTH": probed,
+        "TEMPORAL_ADDRESS": address,
+    }
     with _worker("--role", "workflow", **environment) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
         assert f"Temporal at {address} does not answer" in line
+        answers = [httpx.get(f"http://{probed}/{path}") for path in ("healthz", "readyz")]
+        assert [one.status_code for one in answers] == [200, 503]
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 0

@@ -18,7 +18,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: compose FILE")
 		os.Exit(2)
 	}
-	options, err := cli.NewProjectOptions([]string{os.Args[1]}, cli.WithOsEnv)
+	everything := cli.WithProfiles([]string{"*"})
+	options, err := cli.NewProjectOptions([]string{os.Args[1]}, cli.WithOsEnv, everything)
 	if err != nil {
 		fail(err)
 	}

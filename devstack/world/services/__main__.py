@@ -1,7 +1,11 @@
-"""`python -m devstack.world.services --stack .devstack/stack.json`: runs until it is ended."""
+"""`python -m devstack.world.services --stack .devstack/stack.json`: runs until it is ended.
+
+Without `--stack` the servers are those of the variables `DEVSTACK_…`.
+"""
 
 import argparse
 import asyncio
+import os
 import signal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,8 +43,9 @@ async def serve(stack: Stack) -> None:
 def main() -> None:
     """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m devstack.world.services", description=__doc__)
-    parser.add_argument("--stack", type=Path, required=True, help="the stack's stack.json")
-    asyncio.run(serve(Stack.load(parser.parse_args().stack.parent)))
+    parser.add_argument("--stack", type=Path, help="the stack's stack.json")
+    file: Path | None = parser.parse_args().stack
+    asyncio.run(serve(Stack.load(file.parent) if file else Stack.from_environment(os.environ)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""What a worker counts beside Temporal's own metrics: failed attempts of activities, and why."""
+
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+from slipway import names
+from slipway.verdicts import Reason
+
+FAILURES = "slipway_activity_failures_total"
+"""Failed attempts. Labels, beside those the SDK gives (activity_type, task_queue, namespace):
+`environment`; `reason`, the runbook's name; `given_up`, whether no attempt follows."""
+_REASONS = frozenset(one.value for one in Reason)
+
+
+class CountedFailures(Interceptor):
+    """Worker interceptor: counts failed attempts. It stands outside of `DomainFailures`, so that it
+    sees the failure's type. Activities run once for each attempt: nothing is counted on replay."""
+
+    def intercept_activity(
+        self,
+        next: ActivityInboundInterceptor,  # noqa: A002 - the SDK's name
+    ) -> ActivityInboundInterceptor:
+        """Wrap every activity of the worker."""
+        return _Inbound(next)
+
+
+class _Inbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
+        try:
+            return await self.next.execute_activity(input)
+        except Exception as error:  # a cancellation is no failure, and no Exception
+            _count(error)
+            raise
+
+
+def _count(error: Exception) -> None:
+    labels = {
+        "environment": names.environment_of_workflow(activity.info().workflow_id or ""),
+        "reason": reason_of(error),
+        "given_up": "true" if is_last(error, activity.info()) else "false",
+    }
+    meter = activity.metric_meter()
+    meter.create_counter(FAILURES, "Failed attempts of activities.").add(1, labels)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the runbook's name; whatever is no error of the domain is a step that fails."""
+    kind = error.type if isinstance(error, ApplicationError) else None
+    return kind if kind in _REASONS else Reason.STEP_OUT_OF_ATTEMPTS.value
+
+
+def is_last(error: Exception, info: activity.Info) -> bool:
+    """Return whether Temporal makes no attempt after this failure, as far as a worker knows: the
+    end of the time for all attempts is the server's to see."""
+    if isinstance(error, ApplicationError) and error.non_retryable:
+        return True
+    most = info.retry_policy.maximum_attempts if info.retry_policy else 0
+    return 0 < most <= info.attempt
