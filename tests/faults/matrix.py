@@ -1,0 +1,186 @@
+"""Runs on real servers whose workers die or freeze at every boundary of every activity.
+
+The activities are read off the worker's registry, so that a new one joins by itself; one that no
+scenario comes to makes the test fail.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devstack.demo import workers
+from devstack.demo.cli import Cli
+from devstack.demo.run import Ending, carry_out
+from devstack.layout import CHECKOUT
+from devstack.stack import Stack
+from devstack.world.environment import Environment
+from tests.e2e.small import small_wish
+from tests.faults.worker import ORDERS, POINTS
+from worker import registry
+from worker.settings import Role, Settings
+
+FREEZE_SECONDS = 22.0
+"""Beyond the longest heartbeat timeout (workflows/options.py)."""
+POLLED_SECONDS = 180.0
+"""Until workers serve: importing everything takes long on a busy machine."""
+SIGNALS = ("KILL", "STOP")
+WHERE = ("before", "after")
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "rolled_back": ("database.roll_back:1", "check.probes:1", "rollout.apply:3", "rollout.wait:3"),
+    "aborted": ("rollout.fence:1", "migrations.fence:1", "lease.acquire:2"),
+    "reported": ("record.read:1", "record.verify:1"),
+    "aftercare": ("backup.drop_side:1",),
+}
+"""What a good release does not come to, by scenario, and at which occurrence it strikes."""
+GOOD_PARTS = {"KILL": 2, "STOP": 4}
+"""So many runs share the boundaries of a good release: each strike costs a heartbeat timeout."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: its scenario, how its workers are struck, and at which boundaries."""
+
+    name: str
+    """Also the environment's name."""
+    scenario: str
+    signal: str
+    points: tuple[str, ...]
+    """`activity.before:n` or `activity.after:n`: at the n-th time."""
+
+
+def activity_names() -> list[str]:
+    """Return every activity that a worker serves."""
+    settings = Settings(role=Role.ALL, task_queue="none", artifacts=Path("."))
+    methods: list[Any] = [*registry.unprivileged(settings), *registry.privileged(settings)]
+    return sorted(one.__temporal_activity_definition.name for one in methods)
+
+
+def cases() -> list[Case]:
+    """Return every run of the matrix."""
+    special = {one.partition(":")[0] for group in ELSEWHERE.values() for one in group}
+    special -= {"rollout.apply", "rollout.wait", "lease.acquire"}  # a good release does these too
+    ordinary = [f"{name}:1" for name in activity_names() if name not in special]
+    found = []
+    for number in SIGNALS:
+        parts = GOOD_PARTS[number]
+        for part in range(parts):
+            found.append(_case("deployed", number, ordinary[part::parts], part))
+        for scenario, group in ELSEWHERE.items():
+            found.append(_case(scenario, number, list(group), 0))
+    return found
+
+
+def _case(scenario: str, number: str, activities: list[str], part: int) -> Case:
+    points = []
+    for one in activities:
+        name, _, occurrence = one.partition(":")
+        points += [f"{name}.{where}:{occurrence}" for where in WHERE]
+    short = f"{number[0]}{scenario}{part}".lower().replace("_", "")
+    return Case(f"m{short}"[:16], scenario, number, tuple(points))
+
+
+@dataclass
+class Struck:
+    """A pair of workers that are struck, and the folder that tells where they were."""
+
+    stack: Stack
+    queue: str
+    case: Case
+    folder: Path
+
+    def __enter__(self) -> "Struck":
+        marks = self._marks
+        marks.mkdir(parents=True)
+        (marks / POINTS).write_text("\n".join(self.case.points))
+        plain = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        orders = {
+            "signal": self.case.signal,
+            "freeze": FREEZE_SECONDS,
+            "environments": {
+                role: {**plain, **workers.spec(self.stack, self.queue, role).env}
+                for role in workers.ROLES
+            },
+        }
+        (marks / ORDERS).write_text(json.dumps(orders))
+        with (self.folder / "workers.log").open("wb") as log:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.worker", str(marks)],
+                cwd=CHECKOUT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            workers.wait_polled(self.stack, self.queue, POLLED_SECONDS)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._keeper.terminate()
+        self._keeper.wait(timeout=120)
+
+    @property
+    def _marks(self) -> Path:
+        return self.folder / "marks"
+
+    @property
+    def missed(self) -> list[str]:
+        """Boundaries where nothing struck."""
+        return [one for one in self.case.points if not (self._marks / one).exists()]
+
+
+def carry(stack: Stack, made: Environment, struck: Struck, folder: Path) -> Ending:
+    """Deploy by the scenario; people answer as the demo's do, and retry what is parked."""
+    scenario = struck.case.scenario
+    faults = {"analytics": "errors3"} if scenario == "rolled_back" else {}
+    wish = small_wish(stack, made, folder, faults=faults)
+    with (folder / "slipway.log").open("wb") as log, _meanwhile(stack, made, struck):
+        return carry_out(
+            stack,
+            made,
+            wish,
+            struck.queue,
+            to=log.fileno(),
+            decide="resume" if scenario == "aborted" else "retry",
+        )
+
+
+class _meanwhile:  # noqa: N801 - reads as a statement: with _meanwhile(…)
+    """In the scenario `aborted` somebody aborts once the first service is deployed."""
+
+    def __init__(self, stack: Stack, made: Environment, struck: Struck) -> None:
+        self._cli = Cli(stack, struck.queue)
+        self._made = made
+        self._wanted = struck.case.scenario == "aborted"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._abort, daemon=True)
+
+    def __enter__(self) -> None:
+        if self._wanted:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._wanted:
+            self._thread.join(timeout=60)
+
+    def _abort(self) -> None:
+        while not self._over.is_set():
+            with suppress(ValueError):
+                status: dict[str, Any] = self._cli.run("status", self._made.name, "--json").json()
+                if [one["state"] for one in status.get("services", [])][:1] == ["deployed"]:
+                    by = ("--person", "on-call@teei.com", "--reason", "the matrix")
+                    self._cli.run("abort", self._made.name, *by)
+                    return
+            time.sleep(0.5)
