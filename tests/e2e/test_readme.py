@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack.demo.interruptions import schedule
 from devstack.world.expectations import ends
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +40,9 @@ def test_targets_and_faults_of_make_lines_exist(line: str) -> None:
     assert target in TARGETS
     for setting in settings:
         name, _, value = setting.partition("=")
+        if name == "KILL":
+            assert schedule(int(value))
+            continue
         assert name == "FAULT"
         service, _, fault = value.partition(":")
         assert ends(service, fault)
