@@ -7,7 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.record import Records
     from slipway import names
     from slipway.errors import BadInput
-    from slipway.messages.preflight import EnvironmentReport, Preflight, StagingReport
+    from slipway.messages.preflight import DOCTOR, EnvironmentReport, Preflight, StagingReport
     from slipway.messages.record import (
         Artefact,
         ArtefactStates,
@@ -65,7 +65,7 @@ class Doctor:
     @workflow.run
     async def run(self, request: DoctorRequest) -> DoctorResult:
         """Return what was found, in production's environment and in staging."""
-        preflight = Preflight(plan=request.plan, release=request.release, deployment="doctor")
+        preflight = Preflight(plan=request.plan, release=request.release, deployment=DOCTOR)
         call = Call(EnvironmentChecks.environment, preflight, READ.lasting(120), "environment")
         environment: EnvironmentReport = await start_activity(call)
         call = Call(EnvironmentChecks.staging, preflight, READ.lasting(120), "staging")

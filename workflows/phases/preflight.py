@@ -92,6 +92,8 @@ async def review_migrations(steps: Steps) -> MigrationReview:
     )
     if review.refused:
         stop(steps, Reason.MIGRATION_REFUSED, " ".join(review.refused))
+    for note in review.notes:
+        steps.event(f"Note: {note}")
     return review
 
 
