@@ -111,12 +111,14 @@ def _apply(run: Run, entry: Entry) -> None:
         run.outcome = Outcome(entry.data.get("outcome", Outcome.RUNNING.value))
         run.phase = Phase.ENDED
         run.rollbacks += run.outcome in (Outcome.ROLLED_BACK, Outcome.ROLLBACK_INCOMPLETE)
-        _remember(run, entry.data.get("status"))
+    if "status" in entry.data:
+        _remember(run, entry.data["status"])
 
 
 def _remember(run: Run, told: object) -> None:
-    """Take over what the run had to tell when it ended: who did what, when, proved by what. None of
-    it is needed for putting back, so a status that cannot be read holds nothing up."""
+    """Take over what the run had to tell when it was approved or ended: who did what, when, proved
+    by what. None of it is needed for putting back, so a status that cannot be read holds nothing
+    up."""
     try:
         status = StatusDocument.model_validate(told)
     except ValueError:

@@ -75,6 +75,15 @@ def test_an_end_that_names_another_service_holds_no_rollback_up() -> None:
     assert len(run_from_record(record(before, entry), now=after(9000)).undo) == 2
 
 
+def test_a_run_that_never_ended_keeps_its_approvers() -> None:
+    before = approved_run()
+    told = status_of(before).model_dump(mode="json")
+    approved = Entry(sequence=0, kind="done", step="approval", data={"status": told})
+    run = run_from_record(record(before, approved), now=after(9000))
+    assert (run.digest, run.approvals) == (before.digest, before.approvals)
+    assert run.outcome is Outcome.RUNNING
+
+
 def test_what_was_found_while_putting_back_is_kept() -> None:
     run = rolled_back_run()
     data = {"state": "done"}

@@ -7,6 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.digest import sha256_of
     from slipway.run import Run, Wait
     from slipway.states import Outcome, Phase
+    from slipway.status import status_of
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 from workflows.display import about
@@ -134,3 +135,5 @@ async def _keep(steps: Steps) -> None:
     )
     run.tick("approval", at=workflow.now(), by=people, artefacts=[kept])
     steps.event(f"Approved by {people}.")
+    # so that a rollback knows them also after Terminate, when there is no end to read
+    await steps.note("done", "approval", {"status": status_of(run).model_dump(mode="json")})
