@@ -52,7 +52,8 @@ def deployments(
 ) -> list[str]:
     """Compare the changes of Deployments with the record, both ways."""
     intents = {one.step: one for one in entries if one.kind == "intent"}
-    back = {one.step for one in entries if one.kind == "undone"}
+    undoings = [one for one in entries if one.kind == "undone"]
+    back = {one.step for one in undoings if one.body["data"].get("state") == "done"}
     done, undo = Counter(one.service for one in forward), Counter(one.service for one in undone)
     wrong = []
     for write in forward:
@@ -71,7 +72,7 @@ def deployments(
         told = _ROLLOUT + service in back or _said(status, "record could not be written")
         if status["outcome"] == "rolled_back" and not told:
             wrong.append(f"the record does not say that {service} was put back")
-    stray = sorted(step for step in back if step not in intents)
+    stray = sorted({one.step for one in undoings} - set(intents))
     return wrong + [f"the record puts back {step}, which it never began" for step in stray]
 
 

@@ -31,7 +31,8 @@ def _status(outcome: str, *said: str) -> dict[str, Any]:
 
 _OPEN = _entry(0, "open", "open", 0)
 _INTENT = _entry(1, "intent", "rollout:buddy", 10)
-_UNDONE = _entry(2, "undone", "rollout:buddy", 30)
+_UNDONE = _entry(2, "undone", "rollout:buddy", 30, state="done")
+_NOT_UNDONE = _entry(2, "undone", "rollout:buddy", 30, state="failed")
 
 
 def test_a_whole_record_has_no_gap_and_ends_as_the_status_says() -> None:
@@ -76,6 +77,13 @@ def test_an_intent_whose_change_never_came_is_put_back_by_its_fence_alone() -> N
         ([_OPEN, _INTENT, _UNDONE], [_write("rollout", 11)], [], "rolled_back", "put back 0"),
         (
             [_OPEN, _INTENT],
+            [_write("rollout", 11)],
+            [_write("undo", 29)],
+            "rolled_back",
+            "does not say that buddy was put back",
+        ),
+        (
+            [_OPEN, _INTENT, _NOT_UNDONE],
             [_write("rollout", 11)],
             [_write("undo", 29)],
             "rolled_back",
