@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities.watch import Watch
     from slipway.judgements.blame import Blame, blame
+    from slipway.judgements.deciding import deciding
     from slipway.judgements.readings import say_failures, say_reading
     from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
     from slipway.plan import Service
@@ -136,7 +137,7 @@ async def _act(steps: Steps, window: str, seen: SliceSeen) -> None:
 
 async def _accepted(steps: Steps, window: str, seen: SliceSeen | None, missed: str) -> bool:
     """Whether the window lets the release go on; False: watch again."""
-    worst = gravest(seen.verdicts) if seen is not None else None
+    worst = deciding(seen.verdicts) if seen is not None else None
     if missed and (seen is None or worst is None):
         worst = Verdict(
             kind=Kind.INCONCLUSIVE,

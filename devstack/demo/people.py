@@ -118,7 +118,8 @@ class People:
         if choice not in wait["choices"]:
             choice = wait["choices"][-1]
         if all(one["key"] != key for one in self.parked):
-            seen = {"key": key, "at": time.time(), "step": step, "verdict": status["verdict"]}
+            verdict = wait["verdict"] or status["verdict"]
+            seen = {"key": key, "at": time.time(), "step": step, "verdict": verdict}
             self.parked.append({**seen, "because": wait["what"], "choice": choice})
         self._say(
             key,
