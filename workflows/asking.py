@@ -87,4 +87,5 @@ def _wait(
         default=default.value,
         command=f"slipway resolve {run.id} {first} --step {step} --reason WHY",
         choices=list(dict.fromkeys(choices)),
+        verdict=verdict,
     )

@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway import names
     from slipway.base import say_length, utc_text
     from slipway.messages.requests import MemoStatus
-    from slipway.run import Run
+    from slipway.run import Run, Wait
 
 PHASE = SearchAttributeKey.for_keyword(names.SEARCH_PHASE)
 OUTCOME = SearchAttributeKey.for_keyword(names.SEARCH_OUTCOME)
@@ -95,7 +95,7 @@ def _memo_of(run: Run) -> MemoStatus:
         step=run.step[:100],
         reason=run.reason[:300],
         until=run.until,
-        waiting_for=[f"{wait.what} {wait.command}"[:250] for wait in run.waiting_for[:3]],
+        waiting_for=[_short(wait) for wait in run.waiting_for[:3]],
         abort=run.abort,
         services={
             one.name: one.state.value for one in run.services[:30] if one.state.value != "waiting"
@@ -106,6 +106,11 @@ def _memo_of(run: Run) -> MemoStatus:
         ],
         digest=run.digest,
     )
+
+
+def _short(wait: Wait) -> str:
+    """What is waited for and the whole command: a command that is cut off helps nobody."""
+    return f"{wait.what[: max(0, 248 - len(wait.command))]} {wait.command}"
 
 
 def details_of(run: Run) -> str:

@@ -46,12 +46,11 @@ def reason_of(error: ActivityError) -> Reason:
 def sentence_of(error: ActivityError) -> str:
     """Return one sentence about a failed activity, at most 1,000 characters."""
     cause = error.cause or error
-    if isinstance(cause, TimedOut):
-        text = _SILENCE.get(cause.type or TimeoutType.START_TO_CLOSE, "it took too long.")
-        if isinstance(cause.cause, ApplicationError):
-            text = f"{text} Its last try: {cause.cause.message}"
-    else:
-        text = getattr(cause, "message", "") or str(cause) or type(cause).__name__
+    if not isinstance(cause, TimedOut):
+        return (getattr(cause, "message", "") or str(cause) or type(cause).__name__)[:1000]
+    text = _SILENCE.get(cause.type or TimeoutType.START_TO_CLOSE, "it took too long.")
+    if isinstance(cause.cause, ApplicationError):
+        text = f"{text} Its last try: {cause.cause.message}"
     return f"{error.activity_type}: {text}"[:1000]
 
 

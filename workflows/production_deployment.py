@@ -61,7 +61,8 @@ class ProductionDeployment(Conversation):
         except RollBackRun as wanted:
             await unstoppable(roll_back(self.steps, wanted.verdict))
         except asyncio.CancelledError:
-            await self._cancelled(asked(Reason.CANCELLED, "The workflow was cancelled."))
+            why = workflow.cancellation_reason() or "no reason given"
+            await self._cancelled(asked(Reason.CANCELLED, f"The workflow was cancelled: {why}."))
         except FailureError as error:
             await self._cancelled(asked(Reason.STEP_OUT_OF_ATTEMPTS, str(error)))
         else:
@@ -89,8 +90,21 @@ class ProductionDeployment(Conversation):
         await steps.guard()  # what was asked during the last step is not lost
 
     async def _open(self) -> None:
-        """Take the environment and begin the record, from which `Rollback` can start."""
+        """Begin the record, from which `Rollback` can start, and take the environment. In this
+        order: whoever holds the Lease has a record, by which it can be given back."""
         run, steps = self.state, self.steps
+        opening = Opening(
+            deployment=run.id,
+            workflow_id=run.workflow_id,
+            plan=run.plan,
+            release=run.release,
+            plan_sha256=sha256_of(run.plan),
+            release_sha256=sha256_of(run.release),
+            requester=run.requester,
+        )
+        await steps.guard()
+        steps.say("record", "Beginning the record.")
+        await steps.note("open", "open", opening.model_dump(mode="json"))
         request = AcquireLease(
             namespace=run.plan.kubernetes.namespace,
             environment=run.plan.environment,
@@ -101,17 +115,7 @@ class ProductionDeployment(Conversation):
             f"Taking {run.plan.environment}.",
             lambda: Call(Leases.acquire, request, RECORD, f"take {run.plan.environment}"),
         )
-        opening = Opening(
-            deployment=run.id,
-            workflow_id=run.workflow_id,
-            plan=run.plan,
-            release=run.release,
-            plan_sha256=sha256_of(run.plan),
-            release_sha256=sha256_of(run.release),
-            requester=run.requester,
-            epoch=run.lease.epoch if run.lease else 0,
-        )
-        await steps.note("open", "open", opening.model_dump(mode="json"))
+        await steps.note("done", "lease", {"epoch": run.lease.epoch if run.lease else 0})
 
     async def _cancelled(self, verdict: Verdict) -> None:
         if self.state.changed:

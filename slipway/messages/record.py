@@ -143,7 +143,8 @@ class Opening(Message):
     plan_sha256: Sha256
     release_sha256: Sha256
     requester: str
-    epoch: int
+    epoch: int = 0
+    """Of the Lease; a later entry that names one counts instead."""
 
 
 class ReadRecord(Message):

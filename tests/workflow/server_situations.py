@@ -235,7 +235,7 @@ async def _works(case: Case, done: Done) -> None:
 
     async def look() -> bool:
         try:
-            return (await case.status()).current.step == "lease"
+            return (await case.status()).current.step == "record"
         except RPCError:  # a failed task is tried again ten seconds later
             return False
 
@@ -296,7 +296,7 @@ SERVER = [
     Situation(
         name="no privileged worker",
         drive=_no_privileged_worker,
-        says=("-privileged. “take ", "(lease.acquire) has waited ", "--role privileged"),
+        says=("-privileged. “record: open ", "(record.append) has waited ", "--role privileged"),
         paste="Run",
         effect=_listens,
         apart=True,
@@ -305,7 +305,7 @@ SERVER = [
     Situation(
         name="a stopped worker",
         drive=_stopped_worker,
-        says=("No worker listens on task queue slipway-test-", "The last one was seen ", "lease"),
+        says=("No worker listens on task queue slipway-test-", "The last one was seen ", "record"),
         paste="Run",
         effect=_works,
         apart=True,

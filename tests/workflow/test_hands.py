@@ -123,6 +123,23 @@ async def test_terminate_leaves_the_record_and_rollback_takes_it_from_there(scen
     assert harness.world.holder == ""
 
 
+async def test_a_run_terminated_while_it_took_the_environment_gives_it_back(
+    harness: Harness,
+) -> None:
+    hold = Hold()
+    harness.world.trouble["lease.acquire"] = [hold]
+    await harness.start()
+    await hold.met()
+    await harness.handle.terminate("an SRE's hand")
+    hold.released.set()
+    await harness.start_rollback()
+    result = await harness.result()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert images(harness) == ["old", "old"]
+    assert harness.world.holder == ""
+
+
 async def test_reset_goes_on_behind_the_record(scene: Scene) -> None:
     harness = scene.harness
     before = "backup.take" if scene.phase == "backup" else "watch.slice"
