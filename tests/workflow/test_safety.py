@@ -181,7 +181,7 @@ async def test_a_request_while_the_first_intent_is_written_changes_nothing(
     harness: Harness, kind: str
 ) -> None:
     hold = Hold()
-    harness.world.trouble["record.append"] = [nothing, hold]
+    harness.world.trouble["record.append"] = [*[nothing] * 3, hold]  # open, lease, approval
     ending = await approved(harness)
     await hold.met()
     await (harness.handle.cancel() if kind == "cancel" else asks(harness, kind))
