@@ -36,7 +36,7 @@ def told(story: str) -> StatusDocument:
     return StatusDocument.model_validate(json.loads(base64.b64decode(result["data"]))["status"])
 
 
-# not the rollback from the record: the deployment's skipped clock was ahead of the rollback after it
+# not the rollback from the record: the deployment's skipped clock was ahead of what followed it
 @pytest.mark.parametrize("story", [one for one in ENDED if one != "rollback_from_record"])
 def test_every_phase_and_every_service_of_a_real_run_has_its_stretch(story: str) -> None:
     status = told(story)
