@@ -3,12 +3,9 @@
 from typing import Any
 
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import (
-    ActivityInboundInterceptor,
-    ExecuteActivityInput,
-    Interceptor,
-)
+from temporalio.worker import ExecuteActivityInput
 
+from activities.around import Execute
 from slipway.errors import SlipwayError
 
 
@@ -19,20 +16,10 @@ def as_failure(error: SlipwayError) -> ApplicationError:
     )
 
 
-class _Inbound(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        try:
-            return await self.next.execute_activity(input)
-        except SlipwayError as error:
-            raise as_failure(error) from None
-
-
-class DomainFailures(Interceptor):
-    """Worker interceptor: a `SlipwayError` becomes an `ApplicationError` without its traceback."""
-
-    def intercept_activity(
-        self,
-        next: ActivityInboundInterceptor,  # noqa: A002 - the SDK's name
-    ) -> ActivityInboundInterceptor:
-        """Wrap every activity of the worker."""
-        return _Inbound(next)
+async def translating(input_: ExecuteActivityInput, execute: Execute) -> Any:
+    """Turn an activity's `SlipwayError` into an `ApplicationError` without its traceback, for
+    `Around`."""
+    try:
+        return await execute(input_)
+    except SlipwayError as error:
+        raise as_failure(error) from None

@@ -4,12 +4,9 @@ from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import (
-    ActivityInboundInterceptor,
-    ExecuteActivityInput,
-    Interceptor,
-)
+from temporalio.worker import ExecuteActivityInput
 
+from activities.around import Execute
 from slipway import names
 from slipway.verdicts import Reason
 
@@ -19,25 +16,15 @@ FAILURES = "slipway_activity_failures_total"
 _REASONS = frozenset(one.value for one in Reason)
 
 
-class CountedFailures(Interceptor):
-    """Worker interceptor: counts failed attempts. It stands outside of `DomainFailures`, so that it
-    sees the failure's type. Activities run once for each attempt: nothing is counted on replay."""
-
-    def intercept_activity(
-        self,
-        next: ActivityInboundInterceptor,  # noqa: A002 - the SDK's name
-    ) -> ActivityInboundInterceptor:
-        """Wrap every activity of the worker."""
-        return _Inbound(next)
-
-
-class _Inbound(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        try:
-            return await self.next.execute_activity(input)
-        except Exception as error:  # a cancellation is no failure, and no Exception
-            _count(error)
-            raise
+async def counting(input_: ExecuteActivityInput, execute: Execute) -> Any:
+    """Count an activity's failed attempts, for `Around`. It stands outside of `translating`, so
+    that it sees the failure's type. Activities run once for each attempt: nothing is counted on
+    replay."""
+    try:
+        return await execute(input_)
+    except Exception as error:  # a cancellation is no failure, and no Exception
+        _count(error)
+        raise
 
 
 def _count(error: Exception) -> None:

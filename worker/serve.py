@@ -29,12 +29,13 @@ from temporalio.worker import (
     WorkerDeploymentVersion,
 )
 
-from activities.failures import DomainFailures
-from activities.heartbeat import Heartbeats
+from activities.around import Around
+from activities.failures import translating
+from activities.heartbeat import beating
 from slipway import names
 from worker import registry
 from worker.health import Health, probes
-from worker.metrics import CountedFailures
+from worker.metrics import counting
 from worker.settings import Settings
 
 log = logging.getLogger("worker")
@@ -111,7 +112,7 @@ def build(
 ) -> list[Worker]:
     """Return the workers of a role: one a queue. `interceptors` come innermost."""
     common: dict[str, Any] = {
-        "interceptors": [CountedFailures(), Heartbeats(), DomainFailures(), *interceptors],
+        "interceptors": [Around(counting), Around(beating), Around(translating), *interceptors],
         "max_concurrent_activities": _ACTIVITIES,
         "max_heartbeat_throttle_interval": _BEAT,
         "default_heartbeat_throttle_interval": _BEAT,

@@ -21,12 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from temporalio import activity
-from temporalio.worker import (
-    ActivityInboundInterceptor,
-    ExecuteActivityInput,
-    Interceptor,
-)
+from temporalio.worker import ExecuteActivityInput
 
+from activities.around import Around, Execute
 from worker import registry, serve
 from worker.logs import log_to_stderr
 from worker.settings import Role, Settings, read_settings
@@ -35,7 +32,7 @@ POINTS, ORDERS = "points", "orders.json"
 _LOOK_SECONDS = 0.05
 
 
-class Strikes(Interceptor):
+class Strikes:
     """Strikes once at each boundary of the folder's list."""
 
     def __init__(self, folder: Path, number: signal.Signals) -> None:
@@ -44,12 +41,13 @@ class Strikes(Interceptor):
         points = (one.rpartition(":") for one in (folder / POINTS).read_text().split())
         self.points = {boundary: int(time) for boundary, _, time in points}
 
-    def intercept_activity(
-        self,
-        next: ActivityInboundInterceptor,  # noqa: A002 - the SDK's name
-    ) -> ActivityInboundInterceptor:
-        """Wrap every activity of the worker."""
-        return _Inbound(next, self)
+    async def around(self, input_: ExecuteActivityInput, execute: Execute) -> Any:
+        """Run an activity between its two boundaries."""
+        name = activity.info().activity_type
+        self.reached(f"{name}.before")
+        result = await execute(input_)
+        self.reached(f"{name}.after")
+        return result
 
     def reached(self, boundary: str) -> None:
         """End or freeze this process when a boundary of the list is reached for the n-th time."""
@@ -63,19 +61,6 @@ class Strikes(Interceptor):
             if number == wanted:
                 os.kill(os.getpid(), self.number)
             return
-
-
-class _Inbound(ActivityInboundInterceptor):
-    def __init__(self, next_: ActivityInboundInterceptor, strikes: Strikes) -> None:
-        super().__init__(next_)
-        self._strikes = strikes
-
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the SDK's name
-        name = activity.info().activity_type
-        self._strikes.reached(f"{name}.before")
-        result = await self.next.execute_activity(input)
-        self._strikes.reached(f"{name}.after")
-        return result
 
 
 def main() -> int:
@@ -131,7 +116,7 @@ class Keeper:
                 os.environ.clear()
                 os.environ.update(self._environments[role])
                 settings = read_settings(os.environ, role)
-                asyncio.run(serve.serve(settings, (self._strikes,)))
+                asyncio.run(serve.serve(settings, (Around(self._strikes.around),)))
                 code = 0
             finally:
                 sys.stderr.flush()

@@ -17,8 +17,9 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.failures import DomainFailures
-from activities.heartbeat import Heartbeats
+from activities.around import Around
+from activities.failures import translating
+from activities.heartbeat import beating
 from slipway import names
 from starter import cli, cli_people
 from tests.fakes.activities import activities_of
@@ -168,5 +169,5 @@ def worker(
         task_queue=names.privileged(queue) if privileged else queue,
         workflows=[] if privileged else workflows or WORKFLOWS,
         activities=activities_of(world, privileged=privileged),
-        interceptors=[Heartbeats(), DomainFailures()],
+        interceptors=[Around(beating), Around(translating)],
     )

@@ -16,8 +16,9 @@ from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 from temporalio.worker import Interceptor, Worker
 
-from activities.failures import DomainFailures
-from activities.heartbeat import Heartbeats
+from activities.around import Around
+from activities.failures import translating
+from activities.heartbeat import beating
 from slipway import names
 from slipway.messages.controls import Acknowledge, Approve, Control, Reject, Reply, Resolve
 from slipway.messages.requests import DeploymentRequest, DeploymentResult, RollbackRequest
@@ -62,7 +63,7 @@ class Harness:
     async def workers(self, *interceptors: Interceptor) -> AsyncIterator["Harness"]:
         """Run both workers."""
         common: dict[str, Any] = {
-            "interceptors": [Heartbeats(), DomainFailures(), *interceptors],
+            "interceptors": [Around(beating), Around(translating), *interceptors],
             "max_heartbeat_throttle_interval": timedelta(milliseconds=200),
             "default_heartbeat_throttle_interval": timedelta(milliseconds=200),
         }

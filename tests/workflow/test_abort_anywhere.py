@@ -11,6 +11,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 from temporalio.worker import ExecuteActivityInput
 
+from activities.around import Around
 from slipway.messages.controls import Control, Reply, Resolve
 from slipway.messages.notice import SendNotice
 from slipway.states import AbortState, Choice, Outcome
@@ -76,7 +77,7 @@ class Aborted:
     async def carry_out(self) -> None:
         """Run to the end and judge the world by the outcome."""
         harness = self.harness
-        async with harness.workers(Moments(self.seen)):
+        async with harness.workers(Around(Moments(self.seen).around)):
             await harness.start()
             status = await harness.reaches(
                 lambda one: bool(one.digest) or one.outcome is not Outcome.RUNNING
