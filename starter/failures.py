@@ -89,14 +89,23 @@ def cause_of(error: BaseException) -> str:
     return str(getattr(root, "message", "") or root)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether a call failed because the server did not answer, or died under it."""
+    from temporalio.service import RPCError, RPCStatusCode
+
+    if not isinstance(error, RPCError):
+        return False
+    silent = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+    return silent or any(words in error.message.lower() for words in _CUT_OFF)
+
+
 def _of_rpc(error: BaseException) -> tuple[int, str] | None:
     from temporalio.service import RPCError, RPCStatusCode
 
     if not isinstance(error, RPCError):
         return None
     text = error.message
-    away = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
-    if away or any(words in text.lower() for words in _CUT_OFF):
+    if is_away(error):
         return UNREACHABLE, str(server_unreachable(f"{text}."))
     if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED):
         return UNREACHABLE, f"The Temporal server refuses you: {text}. Check its API key or TLS."

@@ -2,16 +2,17 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from slipway.explain import explain
 from slipway.states import EXIT_CODES, Outcome
 from slipway.status import StatusDocument
-from starter.failures import root_of
+from starter.failures import is_away, root_of
 from starter.lookup import Found, read_status, refreshed
 from starter.render import (
     brief,
@@ -36,6 +37,9 @@ _STYLES = (
 )
 _EVERY = 1.0
 """Seconds between two looks."""
+_AWAY = 120.0
+"""Seconds that a server may be silent before watching it ends; its deployments do not."""
+_NO_ANSWER = f"Temporal does not answer; trying again for {_AWAY:.0f} s. This was seen last."
 
 
 class View(Protocol):
@@ -65,7 +69,8 @@ class Lines:
             self._headed = True
         if stand.note != self._note:
             self._note = stand.note
-            self.write(clean(stand.note))
+            if stand.note:
+                self.write(clean(stand.note))
         self._show_trouble(status, now)
         for event in status.timeline[self._events :]:
             self.write(brief(event_line(event)))
@@ -125,7 +130,7 @@ async def follow(found: Found, *, stop_at_people: bool = False) -> int:
     With `stop_at_people` it ends at the first wait for a person, with exit code 7.
     """
     with _view() as view:
-        stand = await _watch(found, view, stop_at_people)
+        stand = await _persistently(found, view, stop_at_people)
     return conclude(stand)
 
 
@@ -134,6 +139,34 @@ def conclude(stand: Stand) -> int:
     print()
     print("\n".join(explain(stand.status, stand.note)))
     return EXIT_CODES[stand.status.outcome]
+
+
+@dataclass
+class _Remembering:
+    """A view that remembers what it showed last, and when."""
+
+    view: View
+    last: Stand | None = None
+    at: float = 0.0
+
+    def show(self, stand: Stand) -> None:
+        """Show the newest stand."""
+        self.last, self.at = stand, time.monotonic()
+        self.view.show(stand)
+
+
+async def _persistently(found: Found, view: View, stop_at_people: bool) -> Stand:
+    """Watch again while the server is away for a moment: the deployment goes on without it."""
+    shown = _Remembering(view)
+    while True:
+        try:
+            return await _watch(found, shown, stop_at_people)
+        except Exception as error:
+            away = is_away(error) and time.monotonic() - shown.at < _AWAY
+            if shown.last is None or not away:
+                raise
+            view.show(replace(shown.last, note=_NO_ANSWER))
+        await asyncio.sleep(_EVERY)
 
 
 async def _watch(found: Found, view: View, stop_at_people: bool) -> Stand:

@@ -22,7 +22,6 @@ from devstack.world.environment import Environment
 PLAN = CHECKOUT / "plans" / "teei-production.yaml"
 UNREACHABLE = 8
 """How the command line ends when no server answers: it is asked to follow on."""
-_PATIENCE = 120.0
 _WIDTH = 78
 
 
@@ -101,7 +100,7 @@ def carry_out(
     diary = Diary()
     with _disturbance(stack, wish, queue, diary) as disturbance:
         with People(cli, made.name, not_this=last, manner=manner, see=disturbance.see) as people:
-            code = _followed(cli, made.name, documents, to)
+            code = cli.follow("start", *documents, "--wait", to=to).wait()
         ended = time.time()
     status = _final_status(cli, made.name, last)
     crashes = sum(one.whom == "postgres" for one in wish.interruptions)
@@ -150,19 +149,6 @@ def _disturbance(stack: Stack, wish: Wish, queue: str, diary: Diary) -> Disturba
     if wish.trouble.outage is not None:
         return ServerAway(stack, wish.trouble.outage, diary.tell)
     return Calm()
-
-
-def _followed(cli: Cli, environment: str, documents: tuple[str, ...], to: int | None) -> int:
-    """Start and follow to the end. A server that was away ends the command, not the run."""
-    code = cli.follow("start", *documents, "--wait", to=to).wait()
-    deadline = time.monotonic() + _PATIENCE
-    while code == UNREACHABLE and time.monotonic() < deadline:
-        time.sleep(1.0)
-        began = time.monotonic()
-        code = cli.follow("watch", environment, to=to).wait()
-        if time.monotonic() - began > _PATIENCE / 4:  # it had followed for a while
-            deadline = time.monotonic() + _PATIENCE
-    return code
 
 
 def _rolled_out(stack: Stack, made: Environment, wish: Wish, before: Seen) -> float | None:
