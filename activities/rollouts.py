@@ -56,7 +56,7 @@ class Rollouts:
 
     @activity.defn(name="rollout.capture")
     async def capture(self, request: Capture) -> Captured:
-        """Read a Deployment before any write. Raises RolloutFailed when it must not be replaced
+        """Read a Deployment before any write. Raises NotReplaceable when it must not be replaced
         now: paused, in mid-rollout, unhealthy, or managed by another tool."""
         work = request.workload
         deployment = await self._at_rest(work)
@@ -117,6 +117,7 @@ class Rollouts:
             writes.check_fence(deployment, request.fence, request.op_id)
             try:
                 desired = await self._defaulted(deployment, wanted)
+                wrote = await self._wrote(deployment, request)
                 wish = writes.Wish(
                     op_id=request.op_id,
                     fence=request.fence,
@@ -125,6 +126,7 @@ class Rollouts:
                     captured=captured,
                     desired=desired,
                     undo=undo,
+                    wrote=wrote,
                 )
                 return await self._write(deployment, writes.decide(deployment, wish))
             except ChangedMeanwhile:
@@ -214,6 +216,15 @@ class Rollouts:
         operations = writes.dry_run(deployment, template)
         answer = await self._cluster.patch_deployment(deployment, operations, dry_run=True)
         return objects.template_of(answer)
+
+    async def _wrote(self, deployment: Raw, request: Apply) -> Raw | None:
+        """Return what an undo may find: the template that its run wrote."""
+        if not request.wrote:
+            return None
+        captured, container = request.captured.template, request.workload.container
+        return await self._defaulted(
+            deployment, objects.with_image(captured, container, request.wrote)
+        )
 
     async def _write(self, deployment: Raw, write: writes.Write | None) -> Applied:
         if write is None:

@@ -88,10 +88,10 @@ class MigrationRefused(SlipwayError):
     reason = Reason.MIGRATION_REFUSED
 
 
-class RolloutFailed(SlipwayError):
-    """A service could not be written or its rollout cannot succeed."""
+class NotReplaceable(SlipwayError):
+    """A Deployment must not be replaced as it stands: paused, restless, or somebody else's."""
 
-    reason = Reason.ROLLOUT_DOOMED
+    reason = Reason.ENVIRONMENT_NOT_READY
 
 
 class RecordConflict(SlipwayError):

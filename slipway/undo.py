@@ -146,10 +146,16 @@ def _put_back(run: Run, step: UndoStep) -> None:
 
 def _intent(run: Run, entry: Entry) -> None:
     undo = entry.undo
-    if undo is None or any(step.step == entry.step for step in run.undo):
+    if undo is None:
         return
     run.changed = True
-    run.undo.append(UndoStep(step=entry.step, undo=undo))
+    known = next((step for step in run.undo if step.step == entry.step), None)
+    if known is None:
+        run.undo.append(UndoStep(step=entry.step, undo=undo))
+    elif known.state is UndoState.DONE:  # put back, and made again after a reset
+        known.undo, known.state, known.because = undo, UndoState.READY, ""
+    else:
+        return
     if isinstance(undo, RestoreService):
         service = run.service(undo.service)
         service.captured = undo.captured

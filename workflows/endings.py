@@ -1,7 +1,7 @@
 """How a phase is left early. None of these is a Temporal failure: the workflow acts on them."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType
 from temporalio.exceptions import TimeoutError as TimedOut
 
 with workflow.unsafe.imports_passed_through():
@@ -52,6 +52,11 @@ def sentence_of(error: ActivityError) -> str:
     if isinstance(cause.cause, ApplicationError):
         text = f"{text} Its last try: {cause.cause.message}"
     return f"{error.activity_type}: {text}"[:1000]
+
+
+def told(error: FailureError) -> str:
+    """Return one sentence about any of Temporal's failures."""
+    return sentence_of(error) if isinstance(error, ActivityError) else str(error)[:1000]
 
 
 _SILENCE = {

@@ -1,7 +1,7 @@
 """The end of a run, whatever it was: record, notice, Lease, result."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 from workflows.calls import Call
-from workflows.endings import sentence_of
+from workflows.endings import sentence_of, told
 from workflows.options import RECORD
 from workflows.steps import Steps
 
@@ -80,14 +80,14 @@ async def _end_record(steps: Steps) -> None:
     }
     try:
         await steps.records.write("end", run.outcome.value, data=data)
-    except ActivityError as error:
-        steps.event(f"The record's end could not be written: {sentence_of(error)}")
+    except FailureError as error:
+        steps.event(f"The record's end could not be written: {told(error)}")
 
 
 async def _give_back(steps: Steps) -> None:
     run = steps.run
-    if run.lease is None or run.outcome is Outcome.ROLLBACK_INCOMPLETE:
-        return
+    if run.outcome is Outcome.ROLLBACK_INCOMPLETE:
+        return  # else also where it was never seen to be taken: the reply may have been lost
     request = ReleaseLease(
         namespace=run.plan.kubernetes.namespace,
         environment=run.plan.environment,

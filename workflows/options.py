@@ -20,7 +20,13 @@ class Options:
 
     def lasting(self, seconds: float) -> "Options":
         """Return these options with room for work that takes `seconds` by itself."""
-        return replace(self, start_to_close=self.start_to_close + timedelta(seconds=seconds))
+        more = timedelta(seconds=seconds)
+        close = self.schedule_to_close
+        return replace(
+            self,
+            start_to_close=self.start_to_close + more,
+            schedule_to_close=close + more if close else None,
+        )
 
 
 def _attempts(count: int, *, longest: float = 10.0) -> RetryPolicy:

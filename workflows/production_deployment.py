@@ -56,8 +56,7 @@ class ProductionDeployment(Conversation):
         try:
             await self._playbook()
         except StopRun as stopped:
-            self.state.outcome = stopped.outcome
-            self.state.verdict = stopped.verdict
+            await self._stopped(stopped)
         except RollBackRun as wanted:
             await unstoppable(roll_back(self.steps, wanted.verdict))
         except asyncio.CancelledError:
@@ -116,6 +115,13 @@ class ProductionDeployment(Conversation):
             lambda: Call(Leases.acquire, request, RECORD, f"take {run.plan.environment}"),
         )
         await steps.note("done", "lease", {"epoch": run.lease.epoch if run.lease else 0})
+
+    async def _stopped(self, stopped: StopRun) -> None:
+        """End before any change; of a reset run the record may know better."""
+        if self.state.changed:
+            await unstoppable(roll_back(self.steps, stopped.verdict))
+            return
+        self.state.outcome, self.state.verdict = stopped.outcome, stopped.verdict
 
     async def _cancelled(self, verdict: Verdict) -> None:
         if self.state.changed:

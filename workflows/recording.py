@@ -13,12 +13,15 @@ with workflow.unsafe.imports_passed_through():
     from slipway.errors import BadInput
     from slipway.messages.record import Append, Artefact, Attach, Entry, ReadRecord, Record, Undo
     from slipway.run import Run, UndoStep
+    from slipway.states import UndoState
     from slipway.undo import adopt, run_from_record
     from slipway.verdicts import Reason
 
 from workflows.calls import Call, start_activity
 from workflows.endings import reason_of
 from workflows.options import RECORD, Options
+
+_SETTLED = (UndoState.DONE, UndoState.LEFT)
 
 
 class Recording:
@@ -60,14 +63,21 @@ class Recording:
             run.sequence += 1
 
     async def intend(self, step: str, undo: Undo, because: str) -> None:
-        """Write a change with its undo before it is made; once, however often it is tried."""
-        run = self._run
-        if any(one.step == step for one in run.undo):
+        """Write a change with its undo before it is made; once, however often it is tried. One that
+        was put back and is made again (after a reset) is written again."""
+        known = self._known(step)
+        if known is not None and known.state not in _SETTLED:
             return
         await self.write("intent", step, undo=undo, because=because)
-        run.changed = True
-        if not any(one.step == step for one in run.undo):  # else the record knew it
-            run.undo.append(UndoStep(step=step, undo=undo))
+        self._run.changed = True
+        known = self._known(step)
+        if known is None:
+            self._run.undo.append(UndoStep(step=step, undo=undo))
+        elif known.state in _SETTLED:
+            known.undo, known.state, known.because = undo, UndoState.READY, ""
+
+    def _known(self, step: str) -> UndoStep | None:
+        return next((one for one in self._run.undo if one.step == step), None)
 
     async def attach(self, name: str, content: Any, media_type: str = "") -> Artefact:
         """Keep an artefact beside the record."""

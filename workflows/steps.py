@@ -192,6 +192,7 @@ class Steps:
         raise StopRun(Outcome.STOPPED, verdict)
 
     async def _stuck(self, step: str, verdict: Verdict) -> None:
+        await self.guard()  # a cancel that ended the step is delivered only once
         changed = self.run.changed
         if (changed and verdict.reason in AT_ONCE) or (not changed and verdict.reason in STOPPING):
             self.leave(verdict)

@@ -1,8 +1,10 @@
 """Abort and pause: a run stands still, provably, until a person lets it go on or it goes back."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
@@ -15,14 +17,16 @@ with workflow.unsafe.imports_passed_through():
     from slipway.states import AbortState, Choice
     from slipway.verdicts import Reason
 
-from workflows.asking import park
+from workflows.asking import ask, park
 from workflows.calls import Call
 from workflows.display import about
-from workflows.endings import asked
+from workflows.endings import asked, failed
 from workflows.options import UNDO
 
 if TYPE_CHECKING:
     from workflows.steps import Steps
+
+T = TypeVar("T")
 
 
 async def honour_abort(steps: "Steps") -> None:
@@ -71,8 +75,10 @@ async def honour_pause(steps: "Steps") -> None:
 
 async def _quiesce(steps: "Steps") -> None:
     """Write the stop fence wherever an attempt might still be frozen."""
+    steps.say("abort", "Ending what is in flight: writing the stop fence.")
     for step in steps.run.undo:
-        await steps.call(_fence(steps, step.step, step.undo))
+        fence = _fence(steps, step.step, step.undo)
+        await _surely(steps, f"stop:{step.step}", lambda fence=fence: steps.call(fence))  # type: ignore[misc] # mypy cannot infer a lambda with a default
 
 
 def _fence(steps: "Steps", step: str, undo: Undo) -> Call:
@@ -104,9 +110,25 @@ async def _resume(steps: "Steps") -> None:
         deployment=run.id,
         fresh=True,
     )
-    held: LeaseHeld = await steps.call(
-        Call(Leases.acquire, argument, UNDO, "new epoch after abort")
-    )
+    acquire = Call(Leases.acquire, argument, UNDO, "new epoch after abort")
+    held: LeaseHeld = await _surely(steps, "resume", lambda: steps.call(acquire))
     run.lease = held
-    await steps.records.write("done", "resume", data={"epoch": held.epoch})
+    data = {"epoch": held.epoch}
+    await _surely(steps, "record:resume", lambda: steps.records.write("done", "resume", data=data))
     steps.event("Resumed after an abort.")
+
+
+async def _surely(steps: "Steps", step: str, make: Callable[[], Awaitable[T]]) -> T:
+    """Carry out what standing still or going on needs; a person decides about what fails in every
+    try. (Without the guard, which is waiting for this very work.)"""
+    while True:
+        try:
+            return await make()
+        except ActivityError as error:
+            verdict = failed(error)
+        if (wish := steps.controls.rollback) is not None:
+            verdict = asked(Reason.ROLLBACK_REQUESTED, f"{wish.person}: {wish.reason}")
+            steps.leave(verdict)
+        choices = (Choice.RETRY, Choice.ROLL_BACK)
+        if await ask(steps, step, verdict, choices, Choice.ROLL_BACK) is Choice.ROLL_BACK:
+            steps.leave(verdict)

@@ -11,7 +11,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
-from slipway.errors import BadInput, RolloutFailed
+from slipway.errors import BadInput, NotReplaceable
 from slipway.messages.record import Captured
 
 Raw = dict[str, Any]
@@ -223,14 +223,14 @@ def refusals(deployment: Raw, container: str) -> list[str]:
 
 
 def capture(deployment: Raw, replica_sets: Iterable[Raw], container: str) -> Captured:
-    """Return the Deployment as it stands, for a later undo. Raises RolloutFailed when it must not
+    """Return the Deployment as it stands, for a later undo. Raises NotReplaceable when it must not
     be replaced now."""
     name, wrong = name_of(deployment), refusals(deployment, container)
     if wrong:
-        raise RolloutFailed(" ".join(wrong))
+        raise NotReplaceable(" ".join(wrong))
     current = current_replica_set(deployment, replica_sets)
     if current is None:
-        raise RolloutFailed(
+        raise NotReplaceable(
             f"{name} has no ReplicaSet of its own template.",
             "Wait until the deployment controller has made it, then retry.",
         )

@@ -26,8 +26,8 @@ from slipway.judgements.workload import (
 
 @dataclass(frozen=True)
 class Wish:
-    """What an operation wants to stand. `undo` writes over what this very run wrote, and only
-    over that."""
+    """What an operation wants to stand. `undo` writes over what this run wrote, and only over
+    that."""
 
     op_id: str
     fence: int
@@ -37,6 +37,8 @@ class Wish:
     desired: Raw
     """As the server defaults it."""
     undo: bool
+    wrote: Raw | None = None
+    """For undo: what this run wrote, as the server defaults it."""
 
     @property
     def run(self) -> str:
@@ -130,8 +132,11 @@ def dry_run(deployment: Raw, template: Raw) -> list[dict[str, Any]]:
 
 
 def _written_by_run(deployment: Raw, wish: Wish) -> bool:
-    by_run = annotation(deployment, OP_ID).startswith(f"{wish.run}/")
-    return by_run and annotation(deployment, WRITTEN) == digest_of_template(template_of(deployment))
+    """Whether slipway wrote what stands, and it is this run's: by its own hand, or put back by the
+    undo of a deployment that came later."""
+    standing = template_of(deployment)
+    own = annotation(deployment, OP_ID).startswith(f"{wish.run}/") or standing == wish.wrote
+    return own and annotation(deployment, WRITTEN) == digest_of_template(standing)
 
 
 def _operations(deployment: Raw, wish: Wish, template: Raw | None) -> list[dict[str, Any]]:

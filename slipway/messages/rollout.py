@@ -39,6 +39,9 @@ class Apply(Message):
     workload: Workload
     captured: Captured
     image: str | None = None
+    wrote: str = ""
+    """For undo: the image this run wrote. It may have been written again since, by the undo of a
+    later deployment."""
     fence: int
     op_id: str
     """Such as `demo-20261123T202134Z-1a2b3c/rollout:analytics`; the same in every attempt."""

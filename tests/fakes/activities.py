@@ -327,7 +327,9 @@ class FakeRollouts(_Fake):
             return Applied(changed=False, generation=one.generation, template=one.template)
         if one.fence >= request.fence:
             raise FencedError(f"{service} has fence {one.fence}.", "A later decision stands.")
-        if request.image is not None and one.image not in (request.captured.image, desired):
+        own = one.op_id.startswith(f"{request.op_id.partition('/')[0]}/")
+        known = (request.captured.image, desired, *([request.wrote] if request.wrote else []))
+        if one.image not in known and not (own and request.image is None):
             raise ForeignChange(f"{service} was changed by somebody else.", "Look at it.")
         changed = one.image != desired
         one.fence, one.op_id = request.fence, request.op_id

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from activities.rollouts import Rollouts
-from slipway.errors import Fenced, ForeignChange, RolloutFailed
+from slipway.errors import Fenced, ForeignChange, NotReplaceable
 from slipway.judgements import workload as objects
 from slipway.messages.rollout import Capture, FenceService
 from slipway.verdicts import Kind, Reason
@@ -158,11 +158,11 @@ async def test_what_is_paused_owned_or_restless_is_not_captured(place: ClusterWo
     with place.admin() as kube:
         for change, back, said in changes:
             kube.merge(deployment, change)
-            with pytest.raises(RolloutFailed, match=said):
+            with pytest.raises(NotReplaceable, match=said):
                 await place.capture("impact-in")
             kube.merge(deployment, back)
     work = place.workload("impact-in").model_copy(update={"container": "other"})
-    with pytest.raises(RolloutFailed, match="container"):
+    with pytest.raises(NotReplaceable, match="container"):
         await Rollouts(place.cluster).capture(Capture(workload=work))
 
 

@@ -9,7 +9,6 @@ from slipway.errors import (
     Fenced,
     ForeignChange,
     MigrationFailed,
-    RolloutFailed,
     SlipwayError,
 )
 from slipway.messages.migration import MigrationReview
@@ -135,7 +134,11 @@ CHANGES = [
     taken_back(
         Reason.ROLLOUT_DOOMED,
         f"rollout.apply:{SERVICE}",
-        fails(RolloutFailed("api-gateway: ImagePullBackOff.", "Push the image.")),
+        fails(
+            SlipwayError(
+                "api-gateway: ImagePullBackOff.", "Push the image.", reason=Reason.ROLLOUT_DOOMED
+            )
+        ),
         "ImagePullBackOff",
     ),
     taken_back(

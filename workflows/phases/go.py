@@ -61,6 +61,7 @@ async def _prove(steps: Steps) -> None:
 
 async def _wait_for_window(steps: Steps) -> None:
     while True:
+        await steps.guard()
         seconds = _closed_for(steps)
         if seconds <= 0:
             return
@@ -88,7 +89,6 @@ async def _wait_for_window(steps: Steps) -> None:
             "deployment window",
         )
         steps.run.waiting_for = []
-        await steps.guard()
 
 
 def _closed_for(steps: Steps) -> float:

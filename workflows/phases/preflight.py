@@ -1,7 +1,5 @@
 """1. Preflight: gates from evidence, staging, environment, pending migrations."""
 
-import asyncio
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -21,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.states import Outcome, Phase
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
-from workflows.calls import Call
+from workflows.calls import Call, all_of
 from workflows.endings import StopRun
 from workflows.options import READ
 from workflows.steps import Steps
@@ -127,16 +125,16 @@ async def _keep(steps: Steps, report: PreflightReport) -> None:
     documents = [one for one in report.gates.results if "documentation" in one.gate]
     documents += [one for one in report.gates.results if one.gate == "release_notes"]
     plans = [one for one in report.gates.results if one.gate == "rollback_plan"]
-    reviewed, documentation, rollback_plan = await asyncio.gather(
-        steps.keep("migrations-review.json", report.migrations),
-        steps.keep("documentation.json", [one.model_dump(mode="json") for one in documents]),
-        steps.keep(
-            "rollback-plan.json",
-            {
-                "would_do": _rollback(steps),
-                "evidence": [one.model_dump(mode="json") for one in plans],
-            },
-        ),
+    ready = {
+        "would_do": _rollback(steps),
+        "evidence": [one.model_dump(mode="json") for one in plans],
+    }
+    reviewed, documentation, rollback_plan = await all_of(
+        [
+            steps.keep("migrations-review.json", report.migrations),
+            steps.keep("documentation.json", [one.model_dump(mode="json") for one in documents]),
+            steps.keep("rollback-plan.json", ready),
+        ]
     )
     run.tick("migrations", at=now, by="slipway", artefacts=[reviewed])
     run.tick("documentation", at=now, by="slipway", artefacts=[documentation])

@@ -5,7 +5,7 @@ import asyncio
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.asking import ask
 from workflows.calls import Call, all_of
-from workflows.endings import failed, sentence_of
+from workflows.endings import failed, sentence_of, told
 from workflows.options import BEST_EFFORT, UNDO
 from workflows.phases.roll_out import SLOW, check_request
 from workflows.steps import Steps
@@ -43,6 +43,7 @@ _PATIENCE = 30.0
 async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = False) -> None:
     """Put everything back that this run changed, and set the run's outcome."""
     run = steps.run
+    implicated = blame(run, [verdict])  # now: services that were put back look untouched
     steps.enter(Phase.ROLL_BACK)
     run.verdict, run.waiting_for = verdict, []
     steps.controls.abort = steps.controls.rollback = steps.controls.pause = None  # overtaken
@@ -52,7 +53,7 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
         known = -1
         while known != len(run.undo):  # after a reset the record may show more while undoing
             known = len(run.undo)
-            await _undo_all(steps, verdict, without_database)
+            await _undo_all(steps, verdict, implicated, without_database)
         trouble = await _trouble(steps)
         if trouble is None:
             steps.event("Verified: health, critical functions and smoke flows work as before.")
@@ -67,7 +68,9 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
     await _write_down(steps)
 
 
-async def _undo_all(steps: Steps, verdict: Verdict, without_database: bool) -> None:
+async def _undo_all(
+    steps: Steps, verdict: Verdict, implicated: Blame, without_database: bool
+) -> None:
     """Services first, newest first; then the data."""
     settled = (UndoState.DONE, UndoState.LEFT)
     pending = [one for one in reversed(steps.run.undo) if one.state not in settled]
@@ -75,7 +78,7 @@ async def _undo_all(steps: Steps, verdict: Verdict, without_database: bool) -> N
     for step in pending:
         if not isinstance(step.undo, RestoreDatabase):
             continue
-        if without_database or not await _database_wanted(steps, verdict):
+        if without_database or not await _database_wanted(steps, verdict, implicated):
             because = "left as it is, by the plan, by request or by a person's decision"
             await _settle(steps, step, UndoState.LEFT, because)
         else:
@@ -106,6 +109,7 @@ async def _restore_service(
     apply = Apply(
         workload=workload,
         captured=undo.captured,
+        wrote=state.image_after,
         fence=run.lease.undo_fence if run.lease else 0,
         op_id=f"{run.id}/undo:{name}",
         cause=f"slipway {run.id}: rolled back",
@@ -165,7 +169,7 @@ async def _restore_database(steps: Steps, step: UndoStep, undo: RestoreDatabase)
     await _undone(steps, step, done.because)
 
 
-async def _database_wanted(steps: Steps, verdict: Verdict) -> bool:
+async def _database_wanted(steps: Steps, verdict: Verdict, implicated: Blame) -> bool:
     """Whether the plan, or a person where the plan or corruption asks for one, wants it back."""
     policy = steps.run.plan.rollback.database
     if verdict.reason is Reason.MIGRATION_FAILED:
@@ -173,7 +177,7 @@ async def _database_wanted(steps: Steps, verdict: Verdict) -> bool:
     if verdict.reason is not Reason.DATA_CORRUPTION and policy == "always":
         return True
     if verdict.reason is not Reason.DATA_CORRUPTION and policy == "when-implicated":
-        return blame(steps.run, [verdict]) is Blame.MIGRATION
+        return implicated is Blame.MIGRATION
     question = verdict.model_copy(
         update={
             "because": "Put the database back to its backup (rollback), which loses later writes, "
@@ -252,8 +256,8 @@ async def _settle(steps: Steps, step: UndoStep, state: UndoState, because: str) 
         await steps.records.write(
             "undone", step.step, because=step.because[:1000], data=data, options=BEST_EFFORT
         )
-    except ActivityError as error:
-        steps.event(f"The record could not be written: {sentence_of(error)}")
+    except FailureError as error:
+        steps.event(f"The record could not be written: {told(error)}")
 
 
 async def _write_down(steps: Steps) -> None:

@@ -27,9 +27,9 @@ async def roll_out(steps: Steps, name: str) -> None:
     if steps.run.phase is not Phase.ROLL_OUT:
         steps.enter(Phase.ROLL_OUT)
     service, state = steps.run.plan.service(name), steps.run.service(name)
-    captured = await capture(steps, name)
-    applied = await _apply(steps, service, captured)
-    await _wait(steps, service, state, captured, applied)
+    await capture(steps, name)
+    applied = await _apply(steps, service)
+    await _wait(steps, service, state, applied)
     state.state = ServiceState.SETTLING
     await watch(steps, f"settle:{name}", steps.lengths.settle, leave_out=name)
     await verify_service(steps, service)
@@ -73,7 +73,14 @@ def check_request(steps: Steps, service: Service) -> CheckService:
     )
 
 
-async def _apply(steps: Steps, service: Service, captured: Captured) -> Applied:
+def _captured(state: ServiceRun) -> Captured:
+    """The newest capture: directly before the first change everything is captured once more."""
+    if state.captured is None:
+        raise RuntimeError(f"{state.name} was not captured")
+    return state.captured
+
+
+async def _apply(steps: Steps, service: Service) -> Applied:
     run, state = steps.run, steps.run.service(service.name)
     state.state = ServiceState.ROLLING_OUT
 
@@ -82,7 +89,7 @@ async def _apply(steps: Steps, service: Service, captured: Captured) -> Applied:
             raise RuntimeError("a rollout needs the lease")
         request = Apply(
             workload=steps.workload(service),
-            captured=captured,
+            captured=_captured(state),
             image=state.image_after,
             fence=run.lease.do_fence,
             op_id=f"{run.id}/rollout:{service.name}",
@@ -90,29 +97,29 @@ async def _apply(steps: Steps, service: Service, captured: Captured) -> Applied:
         )
         return Call(Rollouts.apply, request, WRITE, f"apply {service.name}")
 
-    undo = RestoreService(
-        service=service.name,
-        namespace=run.plan.kubernetes.namespace,
-        deployment=service.workload,
-        captured=captured,
-    )
+    def undo() -> RestoreService:
+        return RestoreService(
+            service=service.name,
+            namespace=run.plan.kubernetes.namespace,
+            deployment=service.workload,
+            captured=_captured(state),
+        )
+
     applied: Applied = await steps.forward(
-        f"rollout:{service.name}", f"Deploying {service.name}.", make, undo=lambda: undo
+        f"rollout:{service.name}", f"Deploying {service.name}.", make, undo=undo
     )
     state.template = applied.template
     return applied
 
 
-async def _wait(
-    steps: Steps, service: Service, state: ServiceRun, captured: Captured, applied: Applied
-) -> None:
+async def _wait(steps: Steps, service: Service, state: ServiceRun, applied: Applied) -> None:
     deadline = steps.lengths.rollout_deadline
     request = AwaitRollout(
         workload=steps.workload(service),
         template=applied.template,
         image=state.image_after,
         deadline=max(deadline, 30.0),  # pods need their own time, whatever the scale
-        uid=captured.uid,
+        uid=_captured(state).uid,
     )
     rolled: RolledOut = await steps.forward(
         f"wait:{service.name}",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from slipway.errors import RolloutFailed
+from slipway.errors import NotReplaceable
 from slipway.judgements import rollout, workload
 from slipway.judgements.rollout import Policy, Progress, Snapshot, judge_rollout
 from slipway.verdicts import Reason
@@ -232,7 +232,7 @@ def test_capture_keeps_fields_nobody_knows() -> None:
 def test_capture_refuses_what_must_not_be_replaced(change: Any, said: str) -> None:
     found = deployment()
     change(found)
-    with pytest.raises(RolloutFailed, match=said):
+    with pytest.raises(NotReplaceable, match=said):
         workload.capture(found, [replica_set(OLD, "old")], "app")
 
 

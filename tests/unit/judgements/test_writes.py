@@ -183,3 +183,13 @@ def test_fences_never_fall(first: int, second: int) -> None:
     for fence in (first, second):
         found = patched(found, writes.fence_only(found, fence, "x/stop"))
     assert writes.standing_fence(found) == max(first, second)
+
+
+def test_undo_takes_what_the_undo_of_a_later_deployment_has_put_back() -> None:
+    later = "production-29991231T000000Z-abcdef/undo:buddy"
+    standing = written(deployment(NEW), replace(UNDO, op_id=later, desired=template(NEW)))
+    mine = replace(UNDO, fence=10, wrote=template(NEW))
+
+    assert written(standing, mine)["spec"]["template"] == template(OLD)
+    with pytest.raises(ForeignChange):
+        writes.decide(standing, replace(mine, wrote=None))
