@@ -16,7 +16,7 @@ from tests.faults.matrix import Case, Struck, carry, cases
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 CASES = cases()
-AT_ONCE = 6
+AT_ONCE = 4
 """Runs side by side: a struck run mostly waits until the server has missed a heartbeat."""
 ENDS = {"rolled_back": ("rolled_back", 3), "aftercare": ("deployed", 0)}
 Found = list[str]

@@ -2,11 +2,15 @@
 
 import asyncio
 import time
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
+from temporalio.worker import ExecuteActivityInput
 
+from activities.heartbeat import beating
 from activities.watch import Watch
 from slipway.messages.watch import SliceSeen, Watched, WatchSlice
 from slipway.plan import CorruptionProbe
@@ -163,13 +167,19 @@ async def test_slices_of_a_window_go_on_where_the_last_one_ended(place: ClusterW
 async def test_a_cancelled_slice_ends_at_once(place: ClusterWorld) -> None:
     watched = await place.watched("buddy")
     environment = ActivityEnvironment()
-    task = asyncio.create_task(
-        environment.run(watch(place).slice, request(place, watched, length=300.0))
-    )
-    beating = asyncio.Event()
-    environment.on_heartbeat = lambda *details: beating.set()
+    environment.info = replace(environment.info, heartbeat_timeout=timedelta(seconds=1))
+    beats = asyncio.Event()
+    environment.on_heartbeat = lambda *details: beats.set()
+
+    async def as_a_worker_runs_it(given: WatchSlice) -> SliceSeen:
+        input_ = ExecuteActivityInput(watch(place).slice, (given,), None, {})
+        seen: SliceSeen = await beating(input_, lambda _: watch(place).slice(given))
+        return seen
+
+    given = request(place, watched, length=300.0)
+    task = asyncio.create_task(environment.run(as_a_worker_runs_it, given))
     async with asyncio.timeout(60):
-        await beating.wait()
+        await beats.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

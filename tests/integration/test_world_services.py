@@ -47,7 +47,7 @@ def http() -> Iterator[httpx.Client]:
         yield client
 
 
-def _wait(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+def _wait(what: str, condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
