@@ -55,9 +55,17 @@ def _wait(what: str, condition: Callable[[], bool], seconds: float = 180) -> Non
 
 
 def _roll_out(stack: Stack, made: Environment, service: str, fault: str | None) -> None:
+    """Roll out a version and wait until no pod of another one is left."""
+    wanted = image(service, "1.1.0", fault)
     with Kube(stack) as kube:
-        cluster.set_image(kube, made.namespace, service, image(service, "1.1.0", fault))
+        cluster.set_image(kube, made.namespace, service, wanted)
     cluster.wait_ready(stack, [made.namespace])
+
+    def alone() -> bool:
+        pods = _pods(stack, made, service)
+        return {one["spec"]["containers"][0]["image"] for one in pods} == {wanted}
+
+    _wait("the version everywhere", alone)
 
 
 def _pods(stack: Stack, made: Environment, service: str) -> list[dict[str, Any]]:
