@@ -21,7 +21,7 @@ from devstack.world.environment import Environment
 
 PLAN = CHECKOUT / "plans" / "teei-production.yaml"
 UNREACHABLE = 8
-"""How the command line ends when no server answers: it is asked to follow on."""
+"""How the demo ends when a server of the stack cannot be had, as the command line does."""
 _WIDTH = 78
 
 
