@@ -16,7 +16,7 @@ TIME_SCALE = 30.0
 def test_the_whole_playbook(stack: Stack, make: Make, queue: str, tmp_path: Path) -> None:
     made = make("t7", TIME_SCALE)
     with (tmp_path / "slipway.log").open("wb") as log:
-        ending = carry_out(stack, made, Wish(), queue, to=log.fileno())
+        ending = carry_out(stack, made, Wish(), queue, to=log.fileno(), decide="retry")
 
     assert (ending.outcome, ending.code, ending.wrong) == ("deployed", 0, []), told(
         ending, tmp_path

@@ -19,7 +19,7 @@ def test_a_bad_service_takes_all_of_it_back(
     made = make("t8", TIME_SCALE)
     wish = Wish(faults={"journey": "errors3"}, pending="two")
     with (tmp_path / "slipway.log").open("wb") as log:
-        ending = carry_out(stack, made, wish, queue, to=log.fileno())
+        ending = carry_out(stack, made, wish, queue, to=log.fileno(), decide="retry")
 
     assert (ending.outcome, ending.reason, ending.code) == (
         "rolled_back",

@@ -4,23 +4,26 @@ The activities are read off the worker's registry, so that a new one joins by it
 scenario comes to makes the test fail.
 """
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
 from devstack.demo import workers
-from devstack.demo.cli import Cli
 from devstack.demo.run import Ending, carry_out
 from devstack.layout import CHECKOUT
 from devstack.stack import Stack
 from devstack.world.environment import Environment
+from slipway import names
 from tests.e2e.small import small_wish
 from tests.faults.worker import ORDERS, POINTS
 from worker import registry
@@ -160,7 +163,7 @@ class _meanwhile:  # noqa: N801 - reads as a statement: with _meanwhile(…)
     """In the scenario `aborted` somebody aborts once the first service is deployed."""
 
     def __init__(self, stack: Stack, made: Environment, struck: Struck) -> None:
-        self._cli = Cli(stack, struck.queue)
+        self._stack = stack
         self._made = made
         self._wanted = struck.case.scenario == "aborted"
         self._over = threading.Event()
@@ -176,11 +179,16 @@ class _meanwhile:  # noqa: N801 - reads as a statement: with _meanwhile(…)
             self._thread.join(timeout=60)
 
     def _abort(self) -> None:
+        asyncio.run(self._abort_when_first_is_deployed())
+
+    async def _abort_when_first_is_deployed(self) -> None:
+        client = await Client.connect(self._stack.temporal_address)
+        handle = client.get_workflow_handle(names.deployment_workflow_id(self._made.name))
         while not self._over.is_set():
-            with suppress(ValueError):
-                status: dict[str, Any] = self._cli.run("status", self._made.name, "--json").json()
-                if [one["state"] for one in status.get("services", [])][:1] == ["deployed"]:
-                    by = ("--person", "on-call@teei.com", "--reason", "the matrix")
-                    self._cli.run("abort", self._made.name, *by)
+            with suppress(RPCError, WorkflowQueryFailedError):  # not there yet, or no worker
+                status: dict[str, Any] = await handle.query("status")
+                if status["services"][0]["state"] == "deployed":
+                    by = {"person": "on-call@teei.com", "reason": "the matrix"}
+                    await handle.signal("abort", {"request": "matrix", **by})
                     return
-            time.sleep(0.5)
+            await asyncio.sleep(0.2)
