@@ -84,6 +84,10 @@ class UndoState(StrEnum):
     FAILED = "failed"
 
 
+SETTLED = (UndoState.DONE, UndoState.LEFT)
+"""Nothing is left to do about an undo in one of these."""
+
+
 class ItemState(StrEnum):
     """A line of the checklist."""
 

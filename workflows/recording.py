@@ -13,15 +13,13 @@ with workflow.unsafe.imports_passed_through():
     from slipway.errors import BadInput
     from slipway.messages.record import Append, Artefact, Attach, Entry, ReadRecord, Record, Undo
     from slipway.run import Run, UndoStep
-    from slipway.states import UndoState
+    from slipway.states import SETTLED, UndoState
     from slipway.undo import adopt, run_from_record
     from slipway.verdicts import Reason
 
 from workflows.calls import Call, start_activity
 from workflows.endings import reason_of
 from workflows.options import RECORD, Options
-
-_SETTLED = (UndoState.DONE, UndoState.LEFT)
 
 
 class Recording:
@@ -66,14 +64,14 @@ class Recording:
         """Write a change with its undo before it is made; once, however often it is tried. One that
         was put back and is made again (after a reset) is written again."""
         known = self._known(step)
-        if known is not None and known.state not in _SETTLED:
+        if known is not None and known.state not in SETTLED:
             return
         await self.write("intent", step, undo=undo, because=because)
         self._run.changed = True
         known = self._known(step)
         if known is None:
             self._run.undo.append(UndoStep(step=step, undo=undo))
-        elif known.state in _SETTLED:
+        elif known.state in SETTLED:
             known.undo, known.state, known.because = undo, UndoState.READY, ""
 
     def _known(self, step: str) -> UndoStep | None:

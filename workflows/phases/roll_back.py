@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.messages.watch import Checked, RunFlows, RunProbes
     from slipway.run import UndoStep
     from slipway.states import (
+        SETTLED,
         AbortState,
         Choice,
         MigrationState,
@@ -72,8 +73,7 @@ async def _undo_all(
     steps: Steps, verdict: Verdict, implicated: Blame, without_database: bool
 ) -> None:
     """Services first, newest first; then the data."""
-    settled = (UndoState.DONE, UndoState.LEFT)
-    pending = [one for one in reversed(steps.run.undo) if one.state not in settled]
+    pending = [one for one in reversed(steps.run.undo) if one.state not in SETTLED]
     await _restore_services(steps, pending)
     for step in pending:
         if not isinstance(step.undo, RestoreDatabase):
