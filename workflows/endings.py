@@ -5,6 +5,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from temporalio.exceptions import TimeoutError as TimedOut
 
 with workflow.unsafe.imports_passed_through():
+    from slipway.messages.controls import Control
     from slipway.states import Outcome
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
@@ -33,6 +34,11 @@ class Interrupted(Exception):
 def asked(reason: Reason, because: str) -> Verdict:
     """Return the verdict of a person's request."""
     return Verdict(kind=Kind.ROLLBACK, signal=Signal.ROLLOUT, reason=reason, because=because)
+
+
+def requested(wish: Control) -> Verdict:
+    """Return the verdict of a request to roll back."""
+    return asked(Reason.ROLLBACK_REQUESTED, f"{wish.person}: {wish.reason}")
 
 
 def reason_of(error: ActivityError) -> Reason:

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.calls import Call, unstoppable
 from workflows.controls import Conversation
-from workflows.endings import RollBackRun, StopRun, asked
+from workflows.endings import RollBackRun, StopRun, asked, requested
 from workflows.finish import finish
 from workflows.options import RECORD
 from workflows.phases.approval import approval
@@ -72,8 +72,7 @@ class ProductionDeployment(Conversation):
         await hand_over(self.steps)
         wish = self.controls.rollback if self.controls else None
         if wish is not None:  # asked and accepted while the release was handed over
-            verdict = asked(Reason.ROLLBACK_REQUESTED, f"{wish.person}: {wish.reason}")
-            await roll_back(self.steps, verdict)
+            await roll_back(self.steps, requested(wish))
 
     async def _playbook(self) -> None:
         steps = self.steps

@@ -23,7 +23,7 @@ from workflows.asking import park
 from workflows.calls import Call, end_of, start_activity
 from workflows.controls import Controls
 from workflows.display import Display, about
-from workflows.endings import Interrupted, RollBackRun, StopRun, asked, failed
+from workflows.endings import Interrupted, RollBackRun, StopRun, failed, requested
 from workflows.recording import Recording
 from workflows.stopping import honour_abort, honour_pause
 from workflows.telling import Notices
@@ -119,8 +119,7 @@ class Steps:
         if workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError
         if controls.rollback is not None:
-            wish = controls.rollback
-            self.leave(asked(Reason.ROLLBACK_REQUESTED, f"{wish.person}: {wish.reason}"))
+            self.leave(requested(controls.rollback))
         if not (controls.aborting or (pausing and controls.pause is not None)):
             return
         async with self._honouring:  # of steps side by side one honours it, the others wait

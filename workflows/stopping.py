@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
 from workflows.asking import ask, park
 from workflows.calls import Call
 from workflows.display import about
-from workflows.endings import asked, failed
+from workflows.endings import asked, failed, requested
 from workflows.options import UNDO
 
 if TYPE_CHECKING:
@@ -126,9 +126,8 @@ async def _surely(steps: "Steps", step: str, make: Callable[[], Awaitable[T]]) -
             return await make()
         except ActivityError as error:
             verdict = failed(error)
-        if (wish := steps.controls.rollback) is not None:
-            verdict = asked(Reason.ROLLBACK_REQUESTED, f"{wish.person}: {wish.reason}")
-            steps.leave(verdict)
+        if steps.controls.rollback is not None:
+            steps.leave(requested(steps.controls.rollback))
         choices = (Choice.RETRY, Choice.ROLL_BACK)
         if await ask(steps, step, verdict, choices, Choice.ROLL_BACK) is Choice.ROLL_BACK:
             steps.leave(verdict)
