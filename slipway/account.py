@@ -132,6 +132,8 @@ def _verified_services(status: StatusDocument) -> str:
 def _verified_data(status: StatusDocument) -> str:
     if not any(one.of_database and one.is_back for one in status.undo):
         return ""
+    if status.lossless:
+        return " The schema of the database equals the backup's; every later write is in it."
     what = "migration ledger" if status.lost_writes is None else "rows"
     return f" Schema and {what} of the database equal the backup's."
 

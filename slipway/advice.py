@@ -9,6 +9,7 @@ ADVICE: dict[Reason, str] = {
     Reason.MIGRATION_REFUSED: "Correct the migration or its place in staging, then start again.",
     Reason.BACKUP_FAILED: "Look at database, disk and bucket; without a backup nothing is changed.",
     Reason.BACKUP_NOT_RESTORABLE: "Do not deploy: find out why the restored copy differs first.",
+    Reason.REHEARSAL_FAILED: "Correct the migration for production's data, then start again.",
     Reason.APPROVAL_REJECTED: "Settle it with the approver named above, then start again.",
     Reason.APPROVAL_EXPIRED: "Ask the approvers, then start again: approvals are not carried over.",
     Reason.WINDOW_CLOSED: "Start again so that the whole run fits into the window.",
@@ -37,6 +38,8 @@ ADVICE: dict[Reason, str] = {
     Reason.CANCELLED: "Ask who cancelled the workflow before trying again.",
     Reason.STEP_OUT_OF_ATTEMPTS: "Repair what the sentence names, then retry the step.",
     Reason.DEADLINE_PASSED: "Nobody answered in time: see that notices reach the people on call.",
+    Reason.FALLBACK_LOST: "Decide: back to the backup without the later writes, or leave it.",
+    Reason.FALLBACK_DIFFERS: "Look at the rows, then decide: swap the copy in, or leave it.",
     Reason.ROLLBACK_FAILED: "Put back by hand what is named above; nothing else will.",
     Reason.OK: "",
 }

@@ -108,6 +108,8 @@ def undone(status: StatusDocument) -> list[str]:
 
 
 def _lost(status: StatusDocument) -> list[str]:
+    if status.lossless:
+        return [f"Lost writes: none.{_aside(status)}"]
     if not status.lost_writes:
         return []
     rows = {name: count for name, count in sorted(status.lost_writes.items()) if count}
@@ -115,6 +117,13 @@ def _lost(status: StatusDocument) -> list[str]:
         return ["Lost writes: none."]
     tables = ", ".join(f"{name} {count}" for name, count in list(rows.items())[:6])
     return [f"Lost writes: {sum(rows.values())} rows ({tables})"]
+
+
+def _aside(status: StatusDocument) -> str:
+    if not status.conflict_file:
+        return ""
+    count = status.conflicts + status.aside
+    return f" {count} rows did not fit the old schema, or not all of them: {status.conflict_file}"
 
 
 def left_behind(status: StatusDocument) -> str:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from slipway.messages.controls import Acknowledge, Approve, Reject, Resolve
+from slipway.messages.migration import MigrationFinding
 from slipway.run import Run, Wait
 from slipway.states import Outcome, Phase
 
@@ -34,7 +35,30 @@ def refuse_approval(run: Run, request: Approve | Reject) -> str:
             f"The digest {request.digest[:12]} is not what is to be approved "
             f"({run.digest[:12]}); look again with: slipway status {run.id}"
         )
+    missing = [] if isinstance(request, Reject) else words_missing(run, request.accept)
+    if missing:
+        return (
+            f"Approving this needs an explicit word about {', '.join(missing)}: "
+            f"{_about(run, missing[0])} Read it, then add "
+            f"{' '.join(f'--accept {one}' for one in missing)}"
+        )
     return ""
+
+
+def words_wanted(run: Run) -> list[str]:
+    """Return the rules that an approver must accept by name: the plan's that have a finding."""
+    found = {one.rule for one in blocking_findings(run)}
+    return sorted(found & set(run.plan.migrations.explicit_word))
+
+
+def words_missing(run: Run, accepted: list[str]) -> list[str]:
+    """Return the rules that must be accepted by name and are not."""
+    return [one for one in words_wanted(run) if one not in accepted]
+
+
+def _about(run: Run, rule: str) -> str:
+    found = [one.what for one in blocking_findings(run) if one.rule == rule]
+    return found[0][:200] if found else ""
 
 
 def refuse_confirmation(run: Run, request: Acknowledge) -> str:
@@ -85,6 +109,19 @@ def unconfirmed(run: Run) -> list[str]:
     """Return the items that still wait for a person."""
     done = {one.item for one in run.confirmations}
     return [item for item in items_to_confirm(run) if item not in done]
+
+
+def blocking_findings(run: Run) -> list[MigrationFinding]:
+    """Return what approvers must know about the pending migrations, each once."""
+    linted = run.preflight.migrations.findings if run.preflight else []
+    found = [one for one in linted if one.severity == "block"]
+    found += run.rehearsal.blocking if run.rehearsal else []
+    return list({one.name: one for one in found}.values())
+
+
+def unapproved_findings(run: Run) -> list[MigrationFinding]:
+    """Return what approvers must know and have not been shown."""
+    return [one for one in blocking_findings(run) if one.name not in run.findings_shown]
 
 
 def approvers(run: Run) -> list[str]:

@@ -26,7 +26,10 @@ def _service(plan: Plan, undo: RestoreService) -> str:
 
 def _database(plan: Plan, undo: RestoreDatabase) -> str:
     backup = undo.backup
+    first = ""
+    if plan.database.restore_server:
+        first = f"fetch {backup.side_database} from database.restore_server, then "
     return (
-        f"swap {backup.database} for {backup.side_database}, the restored backup, as {_PAGE} "
-        f"shows; the dump is s3://{plan.backup.bucket}/{backup.key}"
+        f"{first}swap {backup.database} for {backup.side_database}, the restored backup, as "
+        f"{_PAGE} shows; the dump is s3://{plan.backup.bucket}/{backup.key}"
     )

@@ -49,7 +49,8 @@ def sequence(plan: Plan, release: Release) -> list[str]:
     settle, monitor = say_length(lengths.settle), say_length(lengths.monitor)
     steps = [
         "Preflight: gates from evidence, staging, environment, pending migrations.",
-        f"Backup to s3://{plan.backup.bucket}/{plan.backup.prefix}, restored and compared.",
+        f"Backup to s3://{plan.backup.bucket}/{plan.backup.prefix}, restored and compared"
+        + ("; the pending migrations are rehearsed on a copy of it." if pending else "."),
         f"Approval by {plan.approvals.required} of {', '.join(sorted(plan.approvals.roles))}, "
         f"and {len(confirmations(plan))} confirmations.",
         "Go: window, then gates, staging and backup again.",
@@ -75,14 +76,16 @@ def sequence(plan: Plan, release: Release) -> list[str]:
 
 def rollback_text(plan: Plan, release: Release) -> list[str]:
     """Return what a rollback would do, in sentences."""
+    order = "all at once" if plan.rollback.order == "parallel" else "newest first"
     lines = [
         "Stop deploying; keep the other services running.",
-        "Put back only the services that were replaced, newest first, to their captured templates.",
+        f"Put back only the services that were replaced, {order}, to their captured templates.",
     ]
     if not release.migrations.pending:
         lines.append("Prove that the database's schema is the backup's; restore nothing.")
     else:
-        lines.append(_DATABASE[plan.rollback.database])
+        how = _DATABASE[plan.rollback.database]
+        lines.append(how.format(what=_HOW[plan.rollback.fallback]))
     lines.append("Verify versions, schema, rows, health, critical functions and smoke flows.")
     window = say_length(plan.scale(plan.rollback.undo_window))
     lines.append(f"Services and data go back for {window} after the run, by `slipway rollback ID`.")
@@ -90,9 +93,16 @@ def rollback_text(plan: Plan, release: Release) -> list[str]:
 
 
 _DATABASE = {
-    "always": "Swap in the restored backup; writes made after it are lost and counted.",
-    "when-implicated": "Swap in the restored backup only when a migration or its data is to blame.",
-    "ask": "Ask a person whether to swap in the restored backup.",
+    "always": "{what}.",
+    "when-implicated": "Only when a migration or its data is to blame: {what}.",
+    "ask": "Ask a person whether to do this to the database: {what}.",
+}
+_HOW = {
+    "warm": "Swap in the restored copy, which has followed production since the backup on the old "
+    "schema, so that no later write is lost; where it could not follow, a person decides",
+    "replay": "Let the restored copy catch up with production on the old schema, then swap it in, "
+    "so that no later write is lost; where it could not, a person decides",
+    "off": "Swap in the restored backup; writes made after it are lost and counted",
 }
 
 

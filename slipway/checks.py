@@ -6,6 +6,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from slipway.base import Document, Length, Line, Name, Reference
 
+LONGEST_WITHIN = 15.0
+"""Seconds that one step of a flow may wait: a whole try of a flow has 20."""
 Path = Annotated[str, StringConstraints(pattern=r"^/[^\s]*$", max_length=500)]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/[^/]*)*$", max_length=200)]
 """A JSON pointer (RFC 6901): `/token`, `/items/0/id`, or the empty text for the whole body."""
@@ -58,7 +60,19 @@ class Step(Document):
     headers: dict[str, Line] = {}
     body: dict[str, Any] | None = None
     expect: Expect = Expect()
+    # left out of what travels while there is none: digests of plans that are running stay
+    within: Length | None = Field(
+        default=None, le=LONGEST_WITHIN, exclude_if=lambda one: one is None
+    )
+    """For what is done after an answer, such as a report that is being made: the step is asked
+    again each second until its answer is as expected, for so long (never divided by time_scale)."""
     capture: dict[Variable, Pointer] = {}
+
+    @model_validator(mode="after")
+    def _only_reading_is_repeated(self) -> Self:
+        if self.within is not None and self.method != "GET":
+            raise ValueError(f"step {self.name!r}: `within` is for GET, {self.method} is sent once")
+        return self
 
 
 class Flow(Document):

@@ -45,11 +45,30 @@ class Absent(SlipwayError):
     reason = Reason.ENVIRONMENT_NOT_READY
 
 
+class Forbidden(SlipwayError):
+    """A right in the cluster is missing; the remedy is the line to add to the Role."""
+
+    reason = Reason.ENVIRONMENT_NOT_READY
+
+
 class ChangedMeanwhile(SlipwayError):
     """A compare-and-set write came too late: read the object again and decide anew."""
 
     reason = Reason.FOREIGN_CHANGE
     final = False
+
+
+class FallbackLost(SlipwayError):
+    """A warm fallback that cannot be brought up to date any more: the backup still can be
+    restored, without the writes made since."""
+
+    reason = Reason.FALLBACK_LOST
+
+
+class FallbackDiffers(SlipwayError):
+    """A copy that has followed and yet has other rows than production: a person must look."""
+
+    reason = Reason.FALLBACK_DIFFERS
 
 
 class ForeignChange(SlipwayError):

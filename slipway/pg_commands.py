@@ -5,12 +5,18 @@ Passwords travel by a passfile that the caller opens, never in a list or an addr
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 LOCK_WAIT = 60_000
 """Milliseconds pg_dump waits for a table's lock before it fails."""
 
 _COPIED = ("--no-publications", "--no-subscriptions")
 """A copy must not publish or subscribe: its origin does, and would fail on tables without a key."""
+
+FALLBACK_SCHEMA = "slipway_fallback"
+"""What slipway keeps in a copy that follows production. It is nobody's data: in no dump, in no
+fingerprint, also not when that copy has become production."""
+_NOT_OURS = f"--exclude-schema={FALLBACK_SCHEMA}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,22 @@ def dump(program: str, where: Where, snapshot: str) -> list[str]:
         "--format=custom",
         "--compress=0",
         f"--snapshot={snapshot}",
+        _NOT_OURS,
+        f"--lock-wait-timeout={LOCK_WAIT}",
+    ]
+
+
+def roles(program: str, where: Where) -> list[str]:
+    """Print all roles without passwords, their memberships and settings, as SQL."""
+    return [
+        program,
+        "--no-password",
+        f"--host={where.host}",
+        f"--port={where.port}",
+        f"--username={where.user}",
+        f"--database={where.database}",
+        "--globals-only",
+        "--no-role-passwords",
         f"--lock-wait-timeout={LOCK_WAIT}",
     ]
 
@@ -57,6 +79,7 @@ def schema(program: str, where: Where, snapshot: str | None = None) -> list[str]
         *where.arguments,
         "--schema-only",
         *_COPIED,
+        _NOT_OURS,
         *pinned,
         f"--lock-wait-timeout={LOCK_WAIT}",
     ]
@@ -70,6 +93,33 @@ def read_through(program: str, file: str) -> list[str]:
 def restore(program: str, where: Where, file: str, jobs: int = 2) -> list[str]:
     """Restore a dump file into an empty database; the first error ends it."""
     return [program, *where.arguments, "--exit-on-error", *_COPIED, f"--jobs={jobs}", file]
+
+
+class Part(StrEnum):
+    """What of a database is carried over."""
+
+    ALL = "all"
+    SCHEMA = "schema-only"
+    DATA = "data-only"
+
+
+def carry_out(program: str, where: Where, snapshot: str, part: Part) -> list[str]:
+    """Dump a copy with everything in it, slipway's own schema too, for `carry_in` to read."""
+    only = [] if part is Part.ALL else [f"--{part.value}"]
+    return [
+        program,
+        *where.arguments,
+        "--format=custom",
+        "--compress=0",
+        f"--snapshot={snapshot}",
+        *only,
+        f"--lock-wait-timeout={LOCK_WAIT}",
+    ]
+
+
+def carry_in(program: str, where: Where) -> list[str]:
+    """Restore what comes on standard input; the first error ends it."""
+    return [program, *where.arguments, "--exit-on-error", *_COPIED]
 
 
 def version(program: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from slipway.base import Document, Length, Line, Name, Person, Reference
-from slipway.checks import Flow, Health, HtmlPage, LogHeartbeat
+from slipway.checks import Flow, Health, HtmlPage, LogHeartbeat, Path
 
 Url = Annotated[
     str, StringConstraints(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=500)
@@ -21,6 +21,17 @@ Sql = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 
 GENERATE = ["pnpm", "--filter", "@teei/shared-schema", "db:generate"]
 UNCHANGED = "No schema changes"
+EXPLICIT = [
+    "changes-data",
+    "delete-all",
+    "drop-column",
+    "drop-schema",
+    "drop-table",
+    "recreate-table",
+    "truncate",
+    "update-all",
+]
+"""What loses or overwrites data: afterwards only a backup has it."""
 
 
 class ServiceKind(StrEnum):
@@ -50,6 +61,10 @@ class Service(Document):
     little_traffic: Literal["park", "proceed"] = "park"
     """What to do when there were too few requests to judge: park for a person, or go on by health,
     critical functions and probes, which the report then says."""
+    # left out of what travels while it is empty: digests of plans that are running stay
+    read_paths: list[Path] = Field(default=[], max_length=20, exclude_if=lambda value: not value)
+    """Paths that only read and need no login. Below one request a second a window that could not be
+    judged goes on for a minute in which slipway asks them itself."""
 
     @property
     def workload(self) -> str:
@@ -64,6 +79,8 @@ class Service(Document):
             raise ValueError(f"service {self.name}: kind {self.kind} needs `{wanted}`")
         if self.kind is not ServiceKind.LOG and self.url is None:
             raise ValueError(f"service {self.name}: kind {self.kind} needs `url`")
+        if self.read_paths and self.url is None:
+            raise ValueError(f"service {self.name}: `read_paths` need `url`")
         return self
 
 
@@ -94,6 +111,23 @@ class Database(Document):
     """Read-only role for corruption probes."""
     owner: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
     """Role that owns the objects; migrations act as it."""
+    # left out of what travels while it is the default: digests of plans that are running stay
+    poolers: list[Reference] = Field(default=[], max_length=20, exclude_if=lambda value: not value)
+    """Admin consoles (the database `pgbouncer`) of every PgBouncer between the services and the
+    database: a rollback of the database pauses them, so that clients wait instead of failing.
+    slipway's own connections lead to the server itself."""
+    restore_server: Reference | None = Field(default=None, exclude_if=lambda value: value is None)
+    """A database (such as `postgres`) of another server, by the role of `url`: backups are proved,
+    rehearsed on and kept ready there, which spares production disk and work. A rollback of the
+    database then first fetches the copy back, while production stays open. Left out: all of it
+    happens on production's server."""
+
+
+class ReadCheck(Document):
+    """SQL of the services on old code that must still run after the migration."""
+
+    name: Line
+    sql: Sql
 
 
 class Migrations(Document):
@@ -114,13 +148,21 @@ class Migrations(Document):
     ledger: Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$")] = (
         "drizzle.__drizzle_migrations"
     )
-    lock_timeout: Length = 0.5
+    lock_timeout: Length = 0.3
     """How long a statement may wait for a lock before the attempt gives way and is retried."""
     lock_attempts: int = Field(default=20, ge=1, le=200)
     deadline: Length = 900.0
     """Budget of the whole command in seconds (never divided by time_scale)."""
     watch: Length = 120.0
     """How long the services still on old code are watched after the migration."""
+    read_checks: list[ReadCheck] = Field(
+        default=[], max_length=50, exclude_if=lambda value: not value
+    )
+    """Run by the rehearsal on the migrated copy, reading only: what services on old code read."""
+    explicit_word: list[Name] = Field(
+        default=EXPLICIT, max_length=50, exclude_if=lambda value: bool(value == EXPLICIT)
+    )
+    """Rules whose findings an approver must accept by name: `slipway approve … --accept RULE`."""
 
 
 class RollbackPolicy(Document):
@@ -128,6 +170,27 @@ class RollbackPolicy(Document):
 
     database: Literal["always", "when-implicated", "ask"] = "always"
     undo_window: Length = 86400.0
+    order: Literal["newest-first", "parallel"] = Field(
+        default="newest-first", exclude_if=lambda value: bool(value == "newest-first")
+    )
+    """In which order services are written back. `parallel`: they are independent of one another,
+    so none waits for the write of a newer one."""
+    fallback: Literal["warm", "replay", "off"] = Field(
+        default="warm", exclude_if=lambda value: bool(value == "warm")
+    )
+    """How the restored copy keeps up with production while migrations are at stake: `warm` follows
+    all the time and is ready in a moment; `replay` catches up only when a rollback wants it, which
+    costs production nothing before but keeps its WAL; `off` stays at the snapshot, so that a
+    rollback loses what was written after it."""
+    fallback_catch_up: Length = Field(default=900.0, exclude_if=lambda value: bool(value == 900.0))
+    """How long a rollback may wait for the copy to catch up before it gives the copy up (never
+    divided by time_scale)."""
+
+
+Recipient = Annotated[
+    str, StringConstraints(pattern=r"^age1[023456789acdefghjklmnpqrstuvwxyz]{58}$")
+]
+"""An age public key (X25519)."""
 
 
 class Backup(Document):
@@ -139,6 +202,15 @@ class Backup(Document):
     """Counted from the snapshot to the first production change."""
     retention: Length = 30 * 86400.0
     """Object lock."""
+    # left out of what travels while they are the default: digests of plans that are running stay
+    recipients: list[Recipient] = Field(
+        default=[], max_length=10, exclude_if=lambda value: not value
+    )
+    """Dumps are encrypted to these age keys before they are stored: the worker cannot read old
+    ones. Empty: not encrypted."""
+    identity: Reference | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The age identity for reading a backup back from the bucket. Left out: the worker has none,
+    and only the side database can be gone back to without a person who decrypts."""
 
 
 class Limits(Document):
@@ -198,11 +270,22 @@ class LogClass(Document):
     """A regular expression searched in lines of level ERROR or above."""
 
 
+class Comparison(StrEnum):
+    """How a probe's value is compared with the one before the first change."""
+
+    NOT_FALLING = "not-falling"
+    """A number, such as a count of rows, that no release may make smaller."""
+    UNCHANGED = "unchanged"
+    """A value, such as a checksum of rows that nobody changes."""
+
+
 class CorruptionProbe(Document):
-    """SQL run by the read-only role; it must return one row with one boolean, true when sound."""
+    """SQL run by the read-only role; it must return one row with one value: a boolean, true when
+    sound, or, with `compare`, what is compared with its value before the first change."""
 
     name: Line
     sql: Sql
+    compare: Comparison | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Gate(Document):
@@ -244,7 +327,9 @@ class Timings(Document):
     """How long a parked step waits for a person before its default happens."""
     shared_cause_deadline: Length = 120.0
     baseline: Length = 3600.0
-    """The hour before, that logs are compared with."""
+    """The hour before, that logs and traffic are compared with."""
+    quiet_baseline: Length = Field(default=3600.0, exclude_if=lambda value: bool(value == 3600.0))
+    """The same for the traffic of a service below one request a second."""
     staging_window: Length = 86400.0
     aftercare_health: Length = 1800.0
     aftercare_errors: Length = 3600.0
@@ -296,6 +381,18 @@ class Notices(Document):
     webhook: Reference | Url
 
 
+class ObservePolicy(Document):
+    """How deployments that a team makes in its own way are looked at. Nothing is ever written."""
+
+    horizon: Length = 86400.0
+    """How long it is looked at what became of a rollout."""
+    replaced_within: Length = 3600.0
+    """A version that another one replaces sooner than that is taken neither for good nor for bad:
+    it may have been repaired by the next one. One that stood longer was kept."""
+    also_run: list[Line] = Field(default=[], max_length=50)
+    """Critical functions that may be run while observing although they send more than GETs."""
+
+
 class Plan(Document):
     """An environment and how releases reach it."""
 
@@ -321,6 +418,10 @@ class Plan(Document):
     window: Window | None = None
     contacts: Contacts
     notices: Notices
+    # left out of what travels while it is the default: digests of plans that are running stay
+    observe: ObservePolicy = Field(
+        default=ObservePolicy(), exclude_if=lambda value: bool(value == ObservePolicy())
+    )
     overlay: dict[str, Any] = {}
     """What an overlay changed, for `status`; filled by the starter, never written by hand."""
 
@@ -339,6 +440,14 @@ class Plan(Document):
                 raise ValueError(
                     f"flow {flow.name!r}: unknown service {', '.join(sorted(unknown))}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _observed_functions_are_there(self) -> Self:
+        known = {flow.name for one in self.services for flow in one.critical}
+        unknown = sorted(set(self.observe.also_run) - known)
+        if unknown:
+            raise ValueError(f"observe.also_run: no critical function is called {unknown[0]!r}")
         return self
 
     @property
@@ -370,4 +479,4 @@ class Plan(Document):
 
 def scaled(timings: Timings, time_scale: float) -> Timings:
     """Return the timings with every length divided by `time_scale`."""
-    return Timings(**{name: value / time_scale for name, value in timings.model_dump().items()})
+    return Timings(**{name: getattr(timings, name) / time_scale for name in Timings.model_fields})

@@ -108,7 +108,7 @@ def _sections(found: Findings) -> list[Section]:
         Section("Services", (sections.services(status),)),
         Section("The run over time", (sections.course(status),)),
         Section("Backup", (sections.backup(status),)),
-        Section("Migrations", (sections.migrations(status),)),
+        Section("Migrations", sections.migrations(status)),
         Section("People", (sections.people(status),)),
         *([] if account or not status.undo else [_undo(status)]),
         *([sections.aftercare(found.aftercare)] if found.aftercare else []),

@@ -10,6 +10,8 @@ from slipway.messages.controls import Reply
 from slipway.messages.migration import DatabaseRolledBack
 from slipway.messages.preflight import PreflightReport
 from slipway.messages.record import Artefact, BackupTaken, Captured, LeaseHeld, Place, Undo
+from slipway.messages.rehearsal import Rehearsal
+from slipway.messages.watch import TrafficBefore
 from slipway.plan import Plan
 from slipway.release import Release
 from slipway.states import (
@@ -65,6 +67,8 @@ class ServiceRun(_State):
     pod_hash: str = ""
     """Of the ReplicaSet that should be serving now."""
     template: dict[str, Any] = {}
+    before: TrafficBefore | None = None
+    """Its traffic before the first change; None: not read."""
     notes: list[str] = []
     """What was not proved and accepted by the plan or by a named person."""
 
@@ -107,6 +111,8 @@ class Approval(Message):
     reason: str
     at: datetime
     decision: Literal["approve", "reject"] = "approve"
+    accepted: list[str] = []
+    """Rules about the pending migrations that were accepted by name."""
 
 
 class Confirmation(Message):
@@ -151,12 +157,22 @@ class Run(_State):
     abort: AbortState = AbortState.NONE
     paused_by: str = ""
     lease: LeaseHeld | None = None
+    turn: int = 0
+    """At which turn of the deployment this workflow takes the environment (`AcquireLease`)."""
     sequence: int = 0
     """Entries of the record written so far."""
     services: list[ServiceRun] = []
+    probes_before: dict[str, str] = {}
+    """Values of the corruption probes that compare, before the first change."""
     migrations: list[MigrationRun] = []
     backup: BackupTaken | None = None
     backups_taken: int = 0
+    rehearsal: Rehearsal | None = None
+    """Of the pending migrations, on the backup this run relies on."""
+    findings_shown: list[str] = []
+    """Names of the blocking findings about migrations that stood for approval."""
+    approvals_asked: int = 0
+    """How often approval was asked for: again when a later rehearsal found something new."""
     preflight: PreflightReport | None = None
     digest: str = ""
     """What approvers approve."""
@@ -206,10 +222,8 @@ class Run(_State):
 
 NOT_CHECKED = (
     "Approvals are claims: names and roles are not proved by signatures.",
-    "Pending migrations were not rehearsed on the restored backup.",
-    "Pending SQL was not linted for locks.",
-    "Error rates are judged by counts (6 failures in 3 scrapes), not by a statistical test.",
-    "A database rollback loses writes made after the backup; the report counts them.",
+    "Where no copy follows, a database rollback loses writes made after the backup; the report "
+    "counts them and keeps the rows.",
 )
 """What stands in every report until it is built."""
 

@@ -123,14 +123,21 @@ def backup(status: StatusDocument) -> Block:
             f"Snapshot {utc_text(taken.taken_at)}, {say_size(taken.size)}, {taken.rows} rows, "
             f"{proved}",
             ("Restored copy: ", Code(taken.side_database)) if taken.side_database else "No copy",
+            *(["It follows production: a rollback loses no later write"] if taken.follows else []),
+            *(f"Does not follow: {one}" for one in taken.not_followed),
+            *(["Encrypted after it was proved"] if taken.encrypted else []),
+            *(f"Not covered: {one}" for one in taken.not_covered),
         )
     )
 
 
-def migrations(status: StatusDocument) -> Table:
-    """Return every pending migration of this run."""
+def migrations(status: StatusDocument) -> tuple[Block, ...]:
+    """Return every pending migration of this run, and what their rehearsal saw."""
     rows = [(one.tag, Code(short(one.hash)), one.state.value) for one in status.migrations]
-    return Table(("Migration", "SHA-256", "State"), tuple(rows))
+    table = Table(("Migration", "SHA-256", "State"), tuple(rows))
+    if not status.rehearsal:
+        return (table,)
+    return table, Heading("Rehearsed on the restored backup"), Bullets(tuple(status.rehearsal))
 
 
 def people(status: StatusDocument) -> Table:
@@ -159,6 +166,7 @@ def rollback(status: StatusDocument, account: RollbackAccount) -> Section:
         *_not_undone(status, account.not_undone),
         Heading("What was lost"),
         *lost(status),
+        *conflicts(status),
         Heading("How long, and how it was verified"),
         Bullets((*say_moments(status, account), f"Verified: {account.verified}")),
         *documents,
@@ -195,14 +203,29 @@ def lost(status: StatusDocument) -> list[Block]:
         if status.kept_database
         else ()
     )
+    if status.lossless:
+        return [Paragraph(("Nothing: the copy that was swapped in had every later write. ", *kept))]
     rows = [(name, f"{rows:,}") for name, rows in sorted(status.lost_writes.items()) if rows]
     if not rows:
         return [Paragraph(("No row written after the backup is missing. ", *kept))]
     total = sum(status.lost_writes.values())
+    if status.lost_file:
+        kept = (*kept, " Each row stands in ", Code(status.lost_file), ".")
     return [
         Paragraph((f"{total:,} rows written after the backup. ", *kept)),
         Table(("Table", "Rows lost"), tuple(rows)),
     ]
+
+
+def conflicts(status: StatusDocument) -> list[Block]:
+    """Return where the rows are that the old schema could not take."""
+    if not status.conflict_file:
+        return []
+    text = (
+        f"{status.conflicts:,} rows did not fit the old schema as they were written, "
+        f"{status.aside:,} have values in added columns or tables. Each stands, whole, in "
+    )
+    return [Paragraph((text, Code(status.conflict_file), ", and in the database that is kept."))]
 
 
 def aftercare(seen: AftercareState) -> Section:

@@ -31,6 +31,8 @@ class PendingActivity(Message):
     """When it was, or will be, handed to a worker."""
     expires: datetime | None = None
     failure: str = ""
+    progress: str = ""
+    """What its worker said with its last heartbeat."""
     paused: bool = False
     paused_by: str = ""
     paused_why: str = ""

@@ -72,6 +72,9 @@ def _rolled_back(status: StatusDocument) -> str:
 
 
 def _database(status: StatusDocument) -> str:
+    if status.lossless:
+        aside = f"; {_count(status.conflicts, 'row')} did not fit" if status.conflicts else ""
+        return f"the database has its old schema again with every later write{aside}"
     if status.lost_writes is not None:
         lost = sum(status.lost_writes.values())
         taken = f" of {utc_text(status.backup.taken_at)}" if status.backup else ""

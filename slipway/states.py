@@ -84,6 +84,21 @@ class UndoState(StrEnum):
     FAILED = "failed"
 
 
+class FallbackState(StrEnum):
+    """Where the warm fallback of a backup stands."""
+
+    READY = "ready"
+    """Made with the backup; nobody follows yet."""
+    FOLLOWING = "following"
+    TAKEN = "taken"
+    """A rollback has taken it over to swap it in."""
+    SWAPPED = "swapped"
+    """It is production now."""
+    LOST = "lost"
+    """It cannot be brought up to date any more; the backup itself still can be restored."""
+    ENDED = "ended"
+
+
 SETTLED = (UndoState.DONE, UndoState.LEFT)
 """Nothing is left to do about an undo in one of these."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from slipway.base import Message
 from slipway.by_hand import by_hand
+from slipway.judgements.rehearsal import summary
 from slipway.messages.controls import Reply
 from slipway.messages.record import Artefact
 from slipway.run import Approval, Confirmation, Event, Run, UndoStep, Wait
@@ -29,6 +30,9 @@ class Current(Message):
     step: str
     reason: str
     until: datetime | None = None
+    progress: str = ""
+    """How far a long piece of work has come, by its worker's last heartbeat; only Temporal knows
+    it, so that a stored document has none."""
 
 
 class ServiceStatus(Message):
@@ -52,6 +56,13 @@ class BackupStatus(Message):
     rows: int = 0
     size: int = 0
     side_database: str = ""
+    follows: bool = False
+    """The side database follows production, so that a rollback loses no later write."""
+    not_followed: list[str] = []
+    """Sentences: what of the database does not follow, or why nothing does."""
+    not_covered: list[str] = []
+    """What the proof does not speak for, a phrase each."""
+    encrypted: bool = False
 
 
 class MigrationStatus(Message):
@@ -117,8 +128,23 @@ class StatusDocument(Message):
     services: list[ServiceStatus]
     backup: BackupStatus | None = None
     migrations: list[MigrationStatus]
+    rehearsal: list[str] = []
+    """What the rehearsal of the pending migrations saw, in sentences; empty without one."""
     lost_writes: dict[str, int] | None = None
     """Rows lost by a database rollback, table by table; null when nothing was restored."""
+    followed: bool = False
+    """The database was put back to its old schema with every later write."""
+    conflicts: int = 0
+    """Rows that the old schema could not take, or took altered, when later writes were kept."""
+    aside: int = 0
+    """Rows with values for which the old schema has no place; in the same file."""
+    lost_file: str = ""
+    """The object that holds the rows of `lost_writes`, and rows that differ in content."""
+    conflict_file: str = ""
+    """The object in the plan's bucket that holds them, row by row."""
+    lost_sha256: str = ""
+    conflict_sha256: str = ""
+    """Digests of the two, by which `slipway backups reapply` knows them again."""
     kept_database: str = ""
     """Where the database that a rollback swapped out is kept for inspection."""
     write_outage: float | None = None
@@ -137,6 +163,11 @@ class StatusDocument(Message):
     """`demo` when the release's evidence was made for a demonstration."""
     trouble: list[Trouble] = []
     """What only the Temporal server knows; filled in by whoever asks the server as well."""
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the database was put back and no later write is missing in it."""
+        return self.followed and not sum((self.lost_writes or {}).values())
 
 
 def status_of(run: Run) -> StatusDocument:
@@ -161,7 +192,15 @@ def status_of(run: Run) -> StatusDocument:
         migrations=[
             MigrationStatus(tag=one.tag, hash=one.hash, state=one.state) for one in run.migrations
         ],
+        rehearsal=summary(run.rehearsal) if run.rehearsal else [],
         lost_writes=_lost(run),
+        followed=run.database is not None and run.database.followed,
+        conflicts=run.database.conflicts if run.database else 0,
+        aside=run.database.aside if run.database else 0,
+        lost_file=run.database.lost_key if run.database else "",
+        conflict_file=run.database.conflicts_key if run.database else "",
+        lost_sha256=run.database.lost_sha256 if run.database else "",
+        conflict_sha256=run.database.conflicts_sha256 if run.database else "",
         kept_database=run.database.kept_as if run.database else "",
         write_outage=run.database.outage if run.database and run.database.changed else None,
         checklist=_checklist(run),
@@ -195,6 +234,7 @@ def _services(run: Run) -> list[ServiceStatus]:
 def _backup(run: Run) -> BackupStatus | None:
     if run.backup is None:
         return None
+    fallback, why = run.backup.fallback, run.backup.no_fallback
     return BackupStatus(
         key=run.backup.key,
         sha256=run.backup.sha256,
@@ -203,6 +243,10 @@ def _backup(run: Run) -> BackupStatus | None:
         rows=run.backup.rows,
         size=run.backup.size,
         side_database=run.backup.side_database,
+        follows=fallback is not None,
+        not_followed=fallback.not_carried if fallback else list(filter(None, [why])),
+        not_covered=run.backup.not_covered,
+        encrypted=run.backup.encrypted,
     )
 
 

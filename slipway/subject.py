@@ -2,7 +2,10 @@
 
 from datetime import datetime
 
+from slipway.approvals import words_wanted
 from slipway.base import Message
+from slipway.judgements.rehearsal import summary
+from slipway.messages.migration import MigrationFinding
 from slipway.messages.preflight import GateResult
 from slipway.run import Run
 
@@ -26,6 +29,14 @@ class Subject(Message):
     digest: str
     images: dict[str, str]
     pending: list[PendingSql] = []
+    rehearsal: list[str] = []
+    """What the rehearsal on the restored backup saw, in sentences."""
+    findings: list[MigrationFinding] = []
+    """What linter, own rules and rehearsal say about the pending migrations."""
+    accept: list[str] = []
+    """Rules that an approver must accept by name."""
+    schema_diff: str = ""
+    """What the pending migrations change in the schema, as a unified diff."""
     gates: list[GateResult] = []
     staging: str = ""
     backup_key: str = ""
@@ -50,6 +61,10 @@ def subject_of(run: Run) -> Subject:
             PendingSql(tag=one.tag, hash=one.hash, sql=one.sql, in_staging=one.in_staging)
             for one in (preflight.migrations.pending if preflight else [])
         ],
+        rehearsal=summary(run.rehearsal) if run.rehearsal else [],
+        findings=_findings(run),
+        accept=words_wanted(run),
+        schema_diff=run.rehearsal.schema_diff if run.rehearsal else "",
         gates=preflight.gates.results if preflight else [],
         staging=preflight.staging.because if preflight else "",
         backup_key=backup.key if backup else "",
@@ -59,3 +74,9 @@ def subject_of(run: Run) -> Subject:
         unchecked=run.unchecked,
         marks=list(run.release.marks),
     )
+
+
+def _findings(run: Run) -> list[MigrationFinding]:
+    linted = run.preflight.migrations.findings if run.preflight else []
+    seen = run.rehearsal.findings if run.rehearsal else []
+    return [one for one in [*linted, *seen] if one.severity != "note"]

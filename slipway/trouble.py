@@ -37,6 +37,20 @@ def troubles(view: ServerView, now: datetime, *, answered: bool, began: bool) ->
     return found + _reset(view)
 
 
+def copy_troubles(activities: list[PendingActivity], now: datetime) -> list[Trouble]:
+    """Return what keeps the restored copy from following production: a rollback still loses nothing
+    as long as the server keeps its log for it."""
+    return [
+        _retrying(one, now).model_copy(update={"next": _COPY_NEXT})
+        for one in activities
+        if one.attempt > 1 and one.type.startswith("fallback.")
+    ]
+
+
+_COPY_NEXT = (
+    "Make room on the copy's server, or open the way to it; it goes on by itself. Production's "
+    "server keeps its log for it meanwhile: look at pg_replication_slots."
+)
 _NOTICE = "notice.send"
 
 

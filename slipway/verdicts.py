@@ -40,6 +40,7 @@ class Reason(StrEnum):
     MIGRATION_REFUSED = "MigrationRefused"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_NOT_RESTORABLE = "BackupNotRestorable"
+    REHEARSAL_FAILED = "RehearsalFailed"
     APPROVAL_REJECTED = "ApprovalRejected"
     APPROVAL_EXPIRED = "ApprovalExpired"
     WINDOW_CLOSED = "WindowClosed"
@@ -72,6 +73,8 @@ class Reason(StrEnum):
     STEP_OUT_OF_ATTEMPTS = "StepOutOfAttempts"
     DEADLINE_PASSED = "DeadlinePassed"
     ROLLBACK_FAILED = "RollbackFailed"
+    FALLBACK_LOST = "FallbackLost"
+    FALLBACK_DIFFERS = "FallbackDiffers"
     OK = "Ok"
 
 

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from slipway.checks import Expect, Health, HtmlPage, Step
 
 _DEEPEST = 40
+_MARKUP = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+"""What makes a page of an answer: JSON or plain text under HTML's media type is none."""
 _SHOWN = 160
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]{0,30})\}")
 Variables = Mapping[str, Any]
@@ -57,12 +59,14 @@ def check_health(answer: Answer, health: Health) -> None:
 
 
 def check_page(answer: Answer, page: HtmlPage) -> None:
-    """Raise Wrong unless the answer is 200, HTML, and contains the expected texts."""
+    """Raise Wrong unless the answer is 200, really HTML, and contains the expected texts."""
     _no_redirect(answer)
     if answer.status != 200:
         raise Wrong(f"{page.path} answered {answer.status} instead of 200")
     if answer.media_type not in {"text/html", "application/xhtml+xml"}:
         raise Wrong(f"{page.path} is {answer.media_type or 'of no type'}, not HTML")
+    if not _MARKUP.search(answer.body):
+        raise Wrong(f"{page.path} says that it is HTML and holds none: {_shown(answer)}")
     _contains(page.path, answer, page.contains)
 
 
@@ -84,7 +88,8 @@ def check_step(step: Step, answer: Answer) -> dict[str, Any]:
     expect = step.expect
     if answer.status != expect.status:
         # a good answer may hold a token, which must not be told on
-        said = f" {_shown(answer)}" if answer.status >= 400 else ""
+        shown = _shown(answer) if answer.status >= 400 else ""
+        said = f" {shown}" if shown else ""
         raise Wrong(f"got {answer.status}{said} instead of {expect.status}")
     if expect.content_type and not answer.media_type.startswith(expect.content_type):
         raise Wrong(f"got {answer.media_type or 'no type'} instead of {expect.content_type}")

@@ -54,10 +54,13 @@ class Traffic:
     scrapes: tuple[Scrape, ...]
     newest: Mapping[str, float]
     """Time of the newest sample, pod by pod."""
+    unfinished: bool = False
+    """Whether a pod has yet to report in the last scrape: then its counts will still grow."""
 
-    def last(self, count: int) -> "Traffic":
-        """Return the last `count` scrapes alone."""
-        return Traffic(self.scrapes[-count:], self.newest)
+    @property
+    def finished(self) -> tuple[Scrape, ...]:
+        """The scrapes that will not change when they are read again."""
+        return self.scrapes[:-1] if self.unfinished else self.scrapes
 
     @property
     def requests(self) -> int:
@@ -100,7 +103,7 @@ def fold(series: Iterable[Series], pods: Pods, began: float, error_code: str) ->
             bad = sum(one * mark for one, mark in zip(increments, marks, strict=True))
             steps.append((at, pod, sum(increments), bad))
         newest[pod] = max(row.samples[-1][0] for row in rows)
-    return Traffic(tuple(_slots(sorted(steps))), newest)
+    return _slots(sorted(steps), newest)
 
 
 def fold_buckets(series: Iterable[Series], pods: Pods, began: float) -> dict[float, float]:
@@ -112,6 +115,22 @@ def fold_buckets(series: Iterable[Series], pods: Pods, began: float) -> dict[flo
             for bound, one in zip(bounds, increments, strict=True):
                 counts[bound] = counts.get(bound, 0.0) + one
     return {bound: counts[bound] for bound in sorted(counts) if not math.isnan(bound)}
+
+
+def fold_slow(series: Iterable[Series], pods: Pods, began: float, limit: float) -> Traffic:
+    """Return a latency histogram's requests since `began`, scrape by scrape: those slower than
+    `limit` seconds count as failures. It needs a bucket at that limit (`share_above`)."""
+    steps: list[tuple[float, str, float, float]] = []
+    newest: dict[str, float] = {}
+    for pod, rows in _by_pod(series, pods).items():
+        bounds = [_bound(row.labels.get("le", "")) for row in rows]
+        for at, increments in _increments(pod, rows, pods, began):
+            pairs = list(zip(bounds, increments, strict=True))
+            total = sum(one for bound, one in pairs if bound == math.inf)
+            within = sum(one for bound, one in pairs if _same(bound, limit))
+            steps.append((at, pod, total, max(0.0, total - within)))
+        newest[pod] = max(row.samples[-1][0] for row in rows)
+    return _slots(sorted(steps), newest)
 
 
 def share_above(buckets: Mapping[float, float], limit: float) -> float | Unreadable:
@@ -178,18 +197,21 @@ def _increments(
         first, last = False, now
 
 
-def _slots(steps: list[tuple[float, str, float, float]]) -> Iterable[Scrape]:
-    """Join the pods' scrapes: a slot ends when one of its pods reports again."""
-    seen: set[str] = set()
+def _slots(steps: list[tuple[float, str, float, float]], newest: Mapping[str, float]) -> Traffic:
+    """Join the pods' scrapes: a slot ends when one of its pods reports again. The last one is
+    finished when every pod that reported in the one before has."""
+    scrapes: list[Scrape] = []
+    expected, seen = {pod for _, pod, _, _ in steps}, set[str]()
     at = requests = failures = 0.0
     for when, pod, count, bad in steps:
         if pod in seen:
-            yield Scrape(at, requests, failures)
-            seen, requests, failures = set(), 0.0, 0.0
+            scrapes.append(Scrape(at, requests, failures))
+            expected, seen, requests, failures = seen, set(), 0.0, 0.0
         seen.add(pod)
         at, requests, failures = when, requests + count, failures + bad
     if seen:
-        yield Scrape(at, requests, failures)
+        scrapes.append(Scrape(at, requests, failures))
+    return Traffic(tuple(scrapes), newest, unfinished=not expected <= seen)
 
 
 def _bound(text: str) -> float:

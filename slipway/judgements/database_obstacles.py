@@ -3,10 +3,11 @@
 Each obstacle is a query that returns its cases: a name, and the statement that removes it. Looked
 at is what would make a backup, its proof, a migration or a rollback fail; nothing else.
 `statement_timeout`, `lock_timeout`, time zone and the like are set anew by every session of
-slipway, by pg_dump and by pg_restore, whatever role or database say; nothing needs a `wal_level`.
+slipway, by pg_dump and by pg_restore, whatever role or database say. What only keeps the restored
+copy from following production blocks nothing: a rollback then loses what was written since.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slipway.judgements.database_rights import Login
 
@@ -28,6 +29,8 @@ class Obstacle:
     needs_monitor: bool = False
     """Looked at only by a member of pg_monitor."""
     login: Login = Login.PRODUCTION
+    copies: bool = False
+    """Looked at also on another server that the plan keeps its copies on."""
 
 
 _OF_USERS = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
@@ -79,6 +82,7 @@ OBSTACLES = (
         "nothing can be written there",
         "SELECT 'in recovery', 'Let database.url and database.admin_url lead to the primary.'"
         " WHERE pg_is_in_recovery()",
+        copies=True,
     ),
     Obstacle(
         "Sessions of role {role} in {database} begin read-only ({names}).",
@@ -86,6 +90,7 @@ OBSTACLES = (
         # the statement itself would be refused in a session that began read-only
         f"SELECT p.name || ' = on', 'SET ' || p.name || ' = off; ' || {_SCOPE} FROM pg_settings p"
         " WHERE p.name = 'default_transaction_read_only' AND p.reset_val = 'on'",
+        copies=True,
     ),
     Obstacle(
         "Too few connections are free for slipway: {names}.",
@@ -116,6 +121,7 @@ OBSTACLES = (
         SELECT format('%s: %s of %s', what, greatest(most - taken, 0), most),
                replace(how, '%s', (given + {SESSIONS} - (most - taken))::text)
         FROM limits WHERE most - taken < {SESSIONS}""",
+        copies=True,
     ),
     Obstacle(
         "Prepared transactions are open in {database}: {names}.",
@@ -243,6 +249,53 @@ OBSTACLES = (
         blocks=False,
     ),
     Obstacle(
+        "The restored copy of {database} cannot follow it: wal_level is {names}.",
+        "a rollback of the database would lose what was written since the backup",
+        "SELECT setting, 'ALTER SYSTEM SET wal_level = logical; then restart the server.'"
+        " FROM pg_settings WHERE name = 'wal_level' AND setting <> 'logical'",
+        blocks=False,
+    ),
+    Obstacle(
+        "The restored copy of {database} cannot follow it: {names} replication slots are taken.",
+        "a rollback of the database would lose what was written since the backup",
+        "SELECT format('%s of %s', taken, given), format('ALTER SYSTEM SET max_replication_slots"
+        " = %s; then restart the server; or drop slots nobody needs.', given::int + 4)"
+        " FROM (SELECT (SELECT count(*) FROM pg_replication_slots) AS taken,"
+        " current_setting('max_replication_slots')::int AS given) s WHERE taken >= given",
+        blocks=False,
+    ),
+    Obstacle(
+        "Rows of {names} cannot follow into the restored copy.",
+        "nothing tells them apart; after a rollback of the database what was written to these "
+        "tables since is only in the database that is kept",
+        "SELECT c.oid::regclass::text, format('ALTER TABLE %s REPLICA IDENTITY FULL; or give it a"
+        " primary key, which costs less.', c.oid::regclass)"
+        f" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {_OF_USERS}"
+        " AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition"
+        " AND c.relreplident <> 'f' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid"
+        " AND i.indisvalid AND CASE c.relreplident WHEN 'd' THEN i.indisprimary"
+        " ELSE i.indisreplident END) AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.deptype = 'e'"
+        " AND d.classid = 'pg_class'::regclass AND d.objid = c.oid)",
+        blocks=False,
+    ),
+    Obstacle(
+        "Nothing limits the WAL that a replication slot keeps ({names}).",
+        "while the restored copy cannot follow, its slot would fill the server's disk",
+        "SELECT 'max_slot_wal_keep_size is -1',"
+        " 'ALTER SYSTEM SET max_slot_wal_keep_size = ''50GB''; SELECT pg_reload_conf();'"
+        " FROM pg_settings WHERE name = 'max_slot_wal_keep_size' AND setting = '-1'",
+        blocks=False,
+    ),
+    Obstacle(
+        "Others read changes of {database} through replication slots: {names}.",
+        "after a rollback of the database these slots belong to the database that is kept",
+        "SELECT slot_name, format('SELECT pg_drop_replication_slot(%L); or know how its reader"
+        " begins anew: a slot does not move to another database.', slot_name)"
+        " FROM pg_replication_slots WHERE database = current_database()"
+        " AND NOT starts_with(slot_name, 'slipway_')",
+        blocks=False,
+    ),
+    Obstacle(
         "slipway's schema in {database} belongs to another role: {names}.",
         "fences could not be written",
         "SELECT pg_get_userbyid(nspowner),"
@@ -254,5 +307,21 @@ OBSTACLES = (
         " AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))))",
         login=Login.CONTROL,
         after_rights=True,
+        copies=True,
     ),
 )
+
+
+def _there(text: str) -> str:
+    """A text about production's server, as it is said of the copies' server."""
+    for one in ("database.url and database.admin_url", "database.url"):
+        text = text.replace(one, Login.RESTORE.value)
+    return text
+
+
+RESTORE_OBSTACLES = tuple(
+    replace(one, login=Login.RESTORE, what=_there(one.what), query=_there(one.query))
+    for one in OBSTACLES
+    if one.copies
+)
+"""What can stand in the way on the server that the plan keeps its copies on."""

@@ -51,6 +51,8 @@ class Room:
     where: str
     free: int | None
     needed: int
+    remedy: str = ""
+    """Where freeing something there would not help."""
 
 
 def names_of(plan: Plan, standing: Standing) -> dict[str, str]:
@@ -65,6 +67,11 @@ def names_of(plan: Plan, standing: Standing) -> dict[str, str]:
     }
 
 
+def logins_of(plan: Plan) -> list[Login]:
+    """Return the logins that a plan has."""
+    return [one for one in Login if one is not Login.RESTORE or plan.database.restore_server]
+
+
 def judge_rights(standing: Standing, plan: Plan) -> list[Finding]:
     """Return every missing right of a login, with the statement that grants it."""
     names = names_of(plan, standing)
@@ -74,11 +81,16 @@ def judge_rights(standing: Standing, plan: Plan) -> list[Finding]:
             group=group_of(one.login),
             what=f"Role {one.whose} may not {one.what}: {one.why}.".format(**names),
             remedy=as_administrator(
-                one.statement(standing.server_major).format(**names), standing.database
+                one.statement(standing.server_major).format(**names), _place_of(standing)
             ),
         )
         for one in standing.lacking
     ]
+
+
+def _place_of(standing: Standing) -> str:
+    there = f" of {standing.login.value}" if standing.login is Login.RESTORE else ""
+    return f"{standing.database}{there}"
 
 
 def as_administrator(statement: str, database: str) -> str:
@@ -212,9 +224,30 @@ def judge_room(rooms: Sequence[Room]) -> list[Finding]:
         elif one.free < one.needed:
             what = f"{_mib(one.free)} are free {one.where}, {needed}."
             elsewhere = ", or point TMPDIR elsewhere" if one.group == "worker" else ""
-            remedy = f"Free {_mib(one.needed - one.free)} there{elsewhere}."
+            remedy = one.remedy or f"Free {_mib(one.needed - one.free)} there{elsewhere}."
             found.append(Finding(severity="block", group=one.group, what=what, remedy=remedy))
     return found
+
+
+@dataclass(frozen=True)
+class Wal:
+    """What the server keeps of its write-ahead log. Bytes."""
+
+    at_most: int
+    """`max_wal_size`: about so much stays where nothing holds it."""
+    held: bool
+    """Whether an archive or a replication slot holds it until it was read."""
+
+    def of(self, size: int) -> int:
+        """Return how much a restore of `size` bytes adds."""
+        return size if self.held else min(size, self.at_most)
+
+
+def slot_room(slot: str, left: int, needed: int) -> Room:
+    """Return the room until the server gives up a replication slot: a restore writes as much."""
+    where = f"until the server gives up replication slot {slot}"
+    remedy = "Raise max_slot_wal_keep_size, or let the slot's reader catch up first."
+    return Room("database", where, left, needed, remedy)
 
 
 def _mib(size: int) -> str:

@@ -4,7 +4,7 @@ The preflight asks each of them of the server, and names the statement of each t
 `check` is an SQL expression; `%(owner)s`, `%(ledger)s` and `%(database)s` are given to it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 BEFORE_OPTIONS = 15
@@ -12,12 +12,14 @@ BEFORE_OPTIONS = 15
 
 
 class Login(StrEnum):
-    """One of slipway's four ways into a database, as a plan names it."""
+    """One of slipway's ways into a database, as a plan names it."""
 
     PRODUCTION = "database.url"
     CONTROL = "database.admin_url"
     PROBE = "database.probe_url"
     STAGING = "staging.database"
+    RESTORE = "database.restore_server"
+    """Only where the plan names one."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,24 @@ RIGHTS = (
         blocks=False,
     ),
     DatabaseRight(
+        Login.PRODUCTION,
+        "replicate",
+        "without it the restored copy cannot follow, and a rollback of the database loses what "
+        "was written since",
+        _attribute("rolreplication"),
+        "ALTER ROLE {role} REPLICATION;",
+        blocks=False,
+    ),
+    DatabaseRight(
+        Login.PRODUCTION,
+        "set session_replication_role",
+        "the restored copy that follows must not fire triggers a second time; without it a "
+        "rollback of the database loses what was written since",
+        "has_parameter_privilege('session_replication_role', 'SET')",
+        "GRANT SET ON PARAMETER session_replication_role TO {role};",
+        blocks=False,
+    ),
+    DatabaseRight(
         Login.CONTROL,
         "create a schema in {database}",
         "fences and attempts are kept there, where they are reached while production is closed",
@@ -160,3 +180,18 @@ RIGHTS = (
         "GRANT SELECT ON {ledger} TO {role};",
     ),
 )
+
+_FOR_COPIES = (
+    "create databases",
+    "create roles",
+    "end sessions of others",
+    "do what {owner} may",
+    "act as {owner}",
+    "grant {owner} to others",
+    "set session_replication_role",
+    "create a schema in {database}",
+)
+RESTORE_RIGHTS = tuple(
+    replace(one, login=Login.RESTORE) for one in RIGHTS if one.what in _FOR_COPIES
+)
+"""What copies need on the server that the plan keeps them on."""

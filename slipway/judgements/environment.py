@@ -54,6 +54,14 @@ PRODUCTION_RIGHTS = (
 )
 """Each is asked of the API server before a deployment; deploy/k8s grants them, and nothing more."""
 STAGING_RIGHTS = _READING
+OBSERVING_RIGHTS = _READING
+"""All that `python -m worker --role observe` needs; deploy/k8s/observe-rbac.yaml grants it."""
+_COMPARED = "whether it changed between the capture and a rollback cannot be told without"
+CONFIG_MAPS = Right("get", "", "configmaps", why=_COMPARED)
+SECRETS = Right("get", "", "secrets", why=_COMPARED)
+OPTIONAL_RIGHTS = (CONFIG_MAPS, SECRETS)
+"""Only noted where they are missing. deploy/k8s grants the first. Kubernetes has no right to see a
+Secret's version without its content, so the second is for each team to give, on names alone."""
 
 
 def rule_for(verb: str, group: str, resource: str, subresource: str, namespace: str) -> str:
@@ -73,6 +81,19 @@ def missing_rights(namespace: str, missing: Iterable[Right], group: Group) -> li
         )
         for one in missing
     ]
+
+
+def unread_settings(namespace: str, right: Right, names: list[str]) -> Finding:
+    """Return a note that slipway may not read these ConfigMaps or Secrets, with the line to add."""
+    listed = ", ".join(f'"{one}"' for one in names)
+    rule = right.rule.replace(", verbs:", f", resourceNames: [{listed}], verbs:")
+    return Finding(
+        severity="note",
+        group="cluster",
+        what=f"slipway may not {right.verb} {right.kind} {', '.join(names)} in namespace "
+        f"{namespace}: {right.why}.",
+        remedy=f"{_ADD} {namespace}: {rule}",
+    )
 
 
 def distinct(findings: Iterable[Finding]) -> list[Finding]:

@@ -1,14 +1,22 @@
-"""Error lines of pod logs, by class, against the hour before."""
+"""Error lines of pod logs, by class and all together, against the hour before; and the database's
+own alarm about corrupted data, one line of which is enough."""
 
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from slipway.judgements.forms import Raised, expected_events, judge_events
 from slipway.plan import Limits, LogClass
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
+ALL = "any"
+"""Stands for all error lines beside the plan's classes."""
+CORRUPTED = "XX001/XX002"
+"""Stands for error lines that carry SQLSTATE data_corrupted or index_corrupted."""
+_CORRUPTED = re.compile(r"\bXX00[12]\b")
 _LONGEST = 2000
 _LEVEL = re.compile(r"\b(ERROR|FATAL|CRITICAL|ALERT|EMERG|EMERGENCY|PANIC|SEVERE)\b")
 _LEVEL_HEAD = 120
@@ -43,8 +51,10 @@ def is_error(line: str) -> bool:
 
 
 def classify(lines: Iterable[LogLine], classes: Iterable[LogClass]) -> dict[str, int]:
-    """Return how many error lines belong to each class; one line may belong to several."""
+    """Return how many error lines belong to each class, how many there are, and how many tell of
+    corrupted data; one line may belong to several."""
     patterns = [(one.name, re.compile(one.pattern)) for one in classes]
+    patterns += [(ALL, re.compile("")), (CORRUPTED, _CORRUPTED)]
     counts = {name: 0 for name, _ in patterns}
     for line in lines:
         if is_error(line.text):
@@ -53,34 +63,115 @@ def classify(lines: Iterable[LogLine], classes: Iterable[LogClass]) -> dict[str,
     return counts
 
 
-def judge_logs(
-    service: str,
-    counts: Mapping[str, int],
-    per_second: Mapping[str, float],
-    seconds: float,
-    limits: Limits,
-) -> Verdict | None:
-    """Return ROLLBACK when one class has at least `log_lines` lines in the window and more than
-    `log_factor` times those of the time before, scaled to the window.
+@dataclass(frozen=True)
+class ErrorLines:
+    """The error lines of a service in a window, class by class, in equal steps of time."""
 
-    `per_second`: lines of each class before the release; `seconds`: the window so far.
+    counts: Mapping[str, Sequence[int]]
+    step: float
+    """Seconds."""
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Lines in all, by class."""
+        return {name: sum(steps) for name, steps in self.counts.items()}
+
+
+def in_steps(
+    lines: Iterable[LogLine], classes: Sequence[LogClass], began: float, step: float, until: float
+) -> ErrorLines:
+    """Return the error lines written between `began` and `until` (unix seconds)."""
+    number = max(1, math.ceil((until - began) / step))
+    sorted_in: list[list[LogLine]] = [[] for _ in range(number)]
+    for line in lines:
+        if line.at >= began:
+            sorted_in[min(number - 1, int((line.at - began) / step))].append(line)
+    found = [classify(part, classes) for part in sorted_in]
+    return ErrorLines({name: [part[name] for part in found] for name in found[0]}, step)
+
+
+@dataclass(frozen=True)
+class Before:
+    """Error lines a second, by class, in the `seconds` before."""
+
+    per_second: Mapping[str, float]
+    seconds: float
+
+
+def judge_logs(
+    service: str, lines: ErrorLines, before: Before, planned: int, limits: Limits, *, last: bool
+) -> Verdict | None:
+    """Judge the classes of error lines, and all of them together. `planned`: steps of the window.
+
+    A class counts with at least `log_lines` lines and more than `log_factor` times those of the
+    time before. ROLLBACK then wants both e-processes, HOLD at a window's end (`last`) less of both:
+    a few lines that come all at once are no release that fails. Of corrupted data one line is
+    enough.
     """
-    for name, count in sorted(counts.items(), key=lambda one: -one[1]):
-        usual = per_second.get(name, 0.0) * seconds
-        if count >= limits.log_lines and count > limits.log_factor * usual:
-            because = (
-                f"{service}: {count} error lines of class {name!r} in {seconds:.0f} s; "
-                f"{usual:.1f} were to be expected from the hour before."
-            )
-            return Verdict(
-                kind=Kind.ROLLBACK,
-                signal=Signal.LOGS,
-                reason=Reason.ERRORS_IN_LOGS,
-                service=service,
-                because=because,
-                numbers={"lines": float(count), "expected": usual, "seconds": seconds},
-            )
-    return None
+    totals = lines.totals
+    seconds = len(next(iter(lines.counts.values()), ())) * lines.step
+    if corrupted := totals.get(CORRUPTED, 0):
+        return _corrupted(service, corrupted, seconds)
+    held = None
+    for name, count in sorted(totals.items(), key=lambda one: (one[0] == ALL, -one[1])):
+        usual = before.per_second.get(name, 0.0)
+        if count < limits.log_lines or count <= limits.log_factor * usual * seconds:
+            continue
+        if name == ALL and name not in before.per_second:
+            continue  # the usual rate was taken by an older slipway
+        expected = expected_events(usual * before.seconds, before.seconds, lines.step)
+        found = judge_events(lines.counts[name], planned, expected)
+        if found.rolls_back:
+            return _raised(Kind.ROLLBACK, service, name, count, usual * seconds, seconds, found)
+        if found.holds and held is None:
+            held = _raised(Kind.HOLD, service, name, count, usual * seconds, seconds, found)
+    return held if last else None
+
+
+def _corrupted(service: str, count: int, seconds: float) -> Verdict:
+    because = f"{service}: {count} log lines carry SQLSTATE XX001 or XX002: the data is corrupted."
+    return Verdict(
+        kind=Kind.ROLLBACK,
+        signal=Signal.LOGS,
+        reason=Reason.DATA_CORRUPTION,
+        service=service,
+        because=because,
+        numbers={"lines": float(count), "seconds": seconds},
+    )
+
+
+def _raised(
+    kind: Kind,
+    service: str,
+    name: str,
+    count: int,
+    usual: float,
+    seconds: float,
+    found: Raised,
+) -> Verdict:
+    because = (
+        f"{service}: {count} {lines_of(name)} in {seconds:.0f} s; "
+        f"{usual:.1f} were to be expected from the hour before."
+    )
+    return Verdict(
+        kind=kind,
+        signal=Signal.LOGS,
+        reason=Reason.ERRORS_IN_LOGS,
+        service=service,
+        because=because,
+        numbers={
+            "lines": float(count),
+            "expected": usual,
+            "seconds": seconds,
+            "ln_e1": found.log_e1,
+            "ln_e2": found.log_e2,
+        },
+    )
+
+
+def lines_of(name: str) -> str:
+    """Return what the lines that are counted under a name are called."""
+    return "error lines" if name == ALL else f"error lines of class {name!r}"
 
 
 def heartbeat_problem(lines: Iterable[LogLine], pattern: str, now: float, silence: float) -> str:

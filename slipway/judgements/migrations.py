@@ -4,13 +4,15 @@ The migration tool itself only looks at the newest ledger row: it skips what is 
 never notices an edited file, and applies twice when run twice at once. So slipway compares.
 """
 
+from collections import Counter
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from slipway.base import Document, Sha256
+from slipway.base import Document
 from slipway.errors import BadInput
+from slipway.judgements.migration_text import MigrationText
 from slipway.judgements.statements import objections
 from slipway.messages.migration import AppliedMigration, MigrationReview, PendingMigration
 from slipway.release import MigrationFile, Tag
@@ -39,15 +41,6 @@ class Journal(Document):
     version: Annotated[str, StringConstraints(max_length=10)]
     dialect: Literal["postgresql"]
     entries: list[JournalEntry] = Field(max_length=10_000)
-
-
-class MigrationText(Document):
-    """A journal's entry with its file."""
-
-    tag: Tag
-    when: int
-    hash: Sha256
-    sql: str
 
 
 def parse_journal(content: bytes) -> Journal:
@@ -103,14 +96,31 @@ def review(
             for one in pending
         ],
         refused=refused,
-        notes=_notes(texts, staging),
+        notes=_notes(texts, pending, applied, staging),
     )
 
 
 def pending_of(texts: list[MigrationText], applied: list[AppliedMigration]) -> list[MigrationText]:
     """Return what the ledger does not hold, in the journal's order."""
-    known = {(one.hash, one.created_at) for one in applied}
-    return [one for one in texts if (one.hash, one.when) not in known]
+    rows = _by_hash(applied)
+    return [one for one in texts if not any(_is(one, row) for row in rows.get(one.hash, []))]
+
+
+def _by_hash(applied: list[AppliedMigration]) -> dict[str, list[AppliedMigration]]:
+    found: dict[str, list[AppliedMigration]] = {}
+    for one in applied:
+        found.setdefault(one.hash, []).append(one)
+    return found
+
+
+def _is(text: MigrationText, row: AppliedMigration) -> bool:
+    """Whether a ledger's row, of the same hash, is this migration. A folder's name holds seconds:
+    rows that an older drizzle wrote hold the journal's milliseconds, and no name."""
+    if not text.folder:
+        return row.created_at == text.when
+    if row.name:
+        return row.name == text.tag
+    return row.created_at // 1000 == text.when // 1000
 
 
 def unequal(texts: list[MigrationText], applied: list[AppliedMigration]) -> list[str]:
@@ -124,7 +134,7 @@ def unequal(texts: list[MigrationText], applied: list[AppliedMigration]) -> list
 def _journal_faults(texts: list[MigrationText]) -> list[str]:
     found = []
     for before, after in pairwise(texts):
-        if after.when <= before.when:
+        if after.when <= before.when and not after.folder:
             found.append(f"{after.tag} is not younger than {before.tag} in the journal.")
     for what, values in (("tag", [t.tag for t in texts]), ("content", [t.hash for t in texts])):
         if len(set(values)) != len(values):
@@ -133,24 +143,38 @@ def _journal_faults(texts: list[MigrationText]) -> list[str]:
 
 
 def _ledger_faults(texts: list[MigrationText], applied: list[AppliedMigration]) -> list[str]:
-    exact = {(one.hash, one.when) for one in texts}
-    by_when = {one.when: one.tag for one in texts}
-    by_hash = {one.hash: one.tag for one in texts}
+    by_when = {one.when // 1000 if one.folder else one.when: one.tag for one in texts}
+    by_hash = {one.hash: one for one in texts}
+    names = {one.tag for one in texts if one.folder}
+    folders = bool(names)
     found = []
     for one in applied:
-        if (one.hash, one.created_at) in exact:
+        same = by_hash.get(one.hash)
+        if same is not None and _is(same, one):
             continue
-        if one.created_at in by_when:
-            found.append(f"{by_when[one.created_at]} was edited after it had been applied.")
-        elif one.hash in by_hash:
-            found.append(f"{by_hash[one.hash]} was applied with another `when` in the journal.")
+        edited = by_when.get(one.created_at // 1000 if folders else one.created_at, "")
+        if one.name and folders:
+            edited = one.name if one.name in names else ""
+        if edited:
+            found.append(f"{edited} was edited after it had been applied.")
+        elif same is not None and one.name:
+            found.append(
+                f"{same.tag} was applied under the name {one.name[:100]}: the tool would apply it "
+                "again."
+            )
+        elif same is not None:
+            found.append(f"{same.tag} was applied with another `when` in the journal.")
         else:
             found.append(
                 f"The ledger holds {one.hash[:12]}, which has no file here: the schema is ahead "
                 "of the workspace."
             )
     keys = [(one.hash, one.created_at) for one in applied]
-    double = {by_hash.get(key[0], key[0][:12]) for key in keys if keys.count(key) > 1}
+    double = {
+        by_hash[key[0]].tag if key[0] in by_hash else key[0][:12]
+        for key, times in Counter(keys).items()
+        if times > 1
+    }
     return found + [f"{tag} was applied twice." for tag in sorted(double)]
 
 
@@ -159,7 +183,7 @@ def _skipped(pending: list[MigrationText], applied: list[AppliedMigration]) -> l
     return [
         f"{one.tag} is older than the newest applied migration and would be skipped in silence."
         for one in pending
-        if one.when <= newest
+        if one.when <= newest and not one.folder
     ]
 
 
@@ -182,7 +206,18 @@ def _unrehearsed(pending: list[MigrationText], rehearsed: set[str]) -> list[str]
     ]
 
 
-def _notes(texts: list[MigrationText], staging: list[AppliedMigration] | None) -> list[str]:
+def _notes(
+    texts: list[MigrationText],
+    pending: list[MigrationText],
+    applied: list[AppliedMigration],
+    staging: list[AppliedMigration] | None,
+) -> list[str]:
     known = {one.hash for one in texts}
     ahead = [one.hash[:12] for one in staging or [] if one.hash not in known]
-    return [f"Staging's ledger also holds {', '.join(ahead[:5])}."] if ahead else []
+    found = [f"Staging's ledger also holds {', '.join(ahead[:5])}."] if ahead else []
+    newest = max((one.created_at for one in applied), default=0)
+    return found + [
+        f"{one.tag} is older than the newest applied migration; the tool applies it all the same."
+        for one in pending
+        if one.folder and one.when <= newest
+    ]

@@ -12,9 +12,11 @@ RESTARTS = 2
 """Restarts of one container in a watching window that end it."""
 
 _IMAGE_MISSING = {"InvalidImageName", "ErrImageNeverPull"}
-_NOT_THERE = ("not found", "manifest unknown", "does not exist")
+_NOT_THERE = ("not found", "notfound", "manifest unknown", "does not exist")
 _IMAGE_PULL = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_SAID = 240
+"""Characters of a kubelet's message that are told."""
 _TRANSIENT = "cache"  # "failed to sync configmap cache: timed out": the kubelet tries again
 
 
@@ -92,9 +94,9 @@ def _containers(pod: Raw) -> Iterator[Raw]:
 
 def _of_container(pod: str, container: Raw) -> Iterator[Trouble]:
     name, waiting = str(container.get("name", "")), _waiting(container)
-    said = str(((container.get("state") or {}).get("waiting") or {}).get("message", ""))[:200]
+    said = str(((container.get("state") or {}).get("waiting") or {}).get("message", ""))
     who = f"container {name} of pod {pod}"
-    detail = f"{waiting}: {said}" if said else waiting
+    detail = f"{waiting}: {_short(said)}" if said else waiting
     kind = _kind_of(waiting, said)
     count = int(container.get("restartCount") or 0)
     if kind:
@@ -104,6 +106,11 @@ def _of_container(pod: str, container: Raw) -> Iterator[Trouble]:
         yield Trouble("crash-loop", pod, name, sentence)
     if _killed(container) and count >= 2:
         yield Trouble("out-of-memory", pod, name, f"{who} ran out of memory {count} times.")
+
+
+def _short(said: str) -> str:
+    """Both ends of a long message: names stand at its beginning, the cause at its end."""
+    return said if len(said) <= _SAID else f"{said[: _SAID // 2]} … {said[-_SAID // 2 :]}"
 
 
 def _kind_of(waiting: str, said: str) -> str:

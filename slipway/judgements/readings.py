@@ -1,6 +1,10 @@
 """Readings in words, for timeline and report."""
 
+from slipway.judgements.counters import Traffic
+from slipway.judgements.logs import lines_of
 from slipway.messages.watch import Reading
+
+_MOST_SCRAPES = 400
 
 
 def say_failures(requests: int, failures: int) -> str:
@@ -10,12 +14,23 @@ def say_failures(requests: int, failures: int) -> str:
     return f"{requests:,} requests, {failures:,} failed ({100 * failures / requests:.2f} %)"
 
 
+def say_scrapes(traffic: Traffic, began: float) -> str:
+    """Return the scrapes of a window as `5:100:0 10:98:3`: second, requests, failures. Those
+    without requests are left out; of very many the newest are kept."""
+    with_some = [one for one in traffic.finished if one.requests or one.failures]
+    return " ".join(
+        f"{one.at - began:.1f}:{one.requests:.0f}:{one.failures:.0f}"
+        for one in with_some[-_MOST_SCRAPES:]
+    )
+
+
 def say_reading(reading: Reading) -> str:
     """Return one sentence about a service's window."""
     parts = [say_failures(reading.requests, reading.failures)]
     if reading.p95 is not None:
         parts.append(f"p95 {reading.p95 * 1000:.0f} ms")
-    parts += [f"{count} {name} error lines" for name, count in reading.error_lines.items() if count]
+    counted = reading.error_lines.items()
+    parts += [f"{count} {lines_of(name)}" for name, count in counted if count]
     if reading.health:
         parts.append(reading.health)
-    return ", ".join(parts) + "."
+    return ". ".join([", ".join(parts), *([reading.judged] if reading.judged else [])]) + "."

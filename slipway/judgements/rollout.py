@@ -1,20 +1,23 @@
 """Whether a rollout is done, doomed, superseded or still under way: one pure judgement a poll.
 
-Done: kubectl's rules, and Available, and the new ReplicaSet we caused at full ready. Doomed: signs
-that a pod shows in two observations, long enough for that sign (`facts` of Krane and of Argo CD).
+Done: kubectl's rules, and Available, and the ReplicaSet of our template at full ready, running the
+digest that was approved; for an undo, also no pod left of what it replaced. Doomed: signs that show
+in two observations, long enough for that sign (the rules of Krane and of Argo CD).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from slipway.base import say_length
+from slipway.judgements.images import swapped_images, told, unjudged, wrong_images
 from slipway.judgements.pods import Trouble, troubles
 from slipway.judgements.workload import (
     HASH_LABEL,
     Raw,
     condition,
     controlled_by,
+    controller_of,
     label,
     metadata,
     name_of,
@@ -45,24 +48,34 @@ class Snapshot:
     at: float
 
 
+STANDS: Mapping[str, float] = {
+    "wrong-image": 0.0,
+    "image-missing": 0.0,
+    "image-pull": 90.0,
+    "crash-loop": 0.0,
+    "out-of-memory": 0.0,
+    "container-config": 30.0,
+    "replica-failure": 30.0,
+    "scaled-down": 30.0,
+    "unschedulable": 180.0,
+}
+"""Seconds that each sign of doom must last."""
+
+
 @dataclass(frozen=True)
 class Policy:
-    """What is waited for, and how long each sign of doom must last (seconds)."""
+    """What is waited for. `image` runs in `container`; empty: it is not compared."""
 
     uid: str
     template: Raw
     deadline: float
-    stands: Mapping[str, float] = field(
-        default_factory=lambda: {
-            "image-missing": 0.0,
-            "image-pull": 90.0,
-            "crash-loop": 0.0,
-            "out-of-memory": 0.0,
-            "container-config": 30.0,
-            "replica-failure": 30.0,
-            "unschedulable": 180.0,
-        }
-    )
+    container: str = ""
+    image: str = ""
+    comparable: bool | None = None
+    """Whether nodes report a pinned image by its digest, where that is known."""
+    back: bool = False
+    """An undo: what it replaced must be gone, and at 0 replicas there is nothing to verify."""
+    stands: Mapping[str, float] = field(default_factory=lambda: STANDS)
 
 
 @dataclass(frozen=True)
@@ -94,62 +107,125 @@ class Judged:
 
 def judge_rollout(snapshot: Snapshot, sightings: Sightings, policy: Policy) -> Judged:
     """Judge one snapshot after those before it."""
-    deployment, name = snapshot.deployment, name_of(snapshot.deployment)
-    if metadata(deployment).get("uid") != policy.uid or metadata(deployment).get(
-        "deletionTimestamp"
-    ):
-        return Judged(Progress.SUPERSEDED, f"{name} was deleted or created anew.", {})
-    if template_of(deployment) != policy.template:
-        return Judged(Progress.SUPERSEDED, f"Somebody else changed the template of {name}.", {})
+    deployment = snapshot.deployment
+    superseded = _superseded(deployment, policy)
+    if superseded:
+        return Judged(Progress.SUPERSEDED, superseded, {})
     owned = controlled_by(snapshot.replica_sets, policy.uid)
     ours = of_template(policy.template, owned)
-    if ours is None:
-        return _in_time(snapshot, policy, {}, f"{name} has no new ReplicaSet yet")
-    return _judge_ours(snapshot, sightings, policy, ours)
+    uid = str(metadata(ours or {}).get("uid", ""))
+    pods = [one for one in controlled_by(snapshot.pods, uid) if ours and not _over(one)]
+    ids = told(pods, policy.container)
+    wrong = swapped_images(policy.image, policy.container, pods)
+    if policy.comparable and not wrong:
+        wrong = wrong_images(policy.image, policy.container, ids)
+    restless = _restless(snapshot, policy, ours)
+    if not restless and not wrong and ours is not None:
+        return _done(snapshot, policy, ours, pods, ids)
+    signs = [
+        *wrong,
+        *(one for pod in pods for one in troubles(pod)),
+        *_failure(snapshot, ours),
+        *_scaled_down(deployment, policy),
+    ]
+    because = [*restless, *(one.sentence.rstrip(".") for one in wrong)]
+    return _undecided(snapshot, sightings, policy, signs, because)
 
 
-def _judge_ours(snapshot: Snapshot, sightings: Sightings, policy: Policy, ours: Raw) -> Judged:
-    name = name_of(snapshot.deployment)
-    pods = controlled_by(snapshot.pods, str(metadata(ours).get("uid", "")))
-    wanted = replicas_wanted(snapshot.deployment)
-    restless = [*unrest(snapshot.deployment), *_short(ours, wanted)]
-    if wanted == 0:
-        restless = ["it is scaled to 0 replicas, so nothing can be verified"]
-    if not restless:
-        because = f"{name} runs with {wanted} of {wanted} pods ready ({name_of(ours)})."
-        return Judged(
-            Progress.DONE,
-            because,
-            {},
-            replica_set=name_of(ours),
-            pod_hash=label(ours, HASH_LABEL),
-            pods=tuple(sorted(name_of(pod) for pod in pods)),
-            image_ids=tuple(image_ids(pods)),
+def _superseded(deployment: Raw, policy: Policy) -> str:
+    """Why there is nothing to wait for any more; the empty text: there is."""
+    name, found = name_of(deployment), metadata(deployment)
+    if found.get("uid") != policy.uid or found.get("deletionTimestamp"):
+        return f"{name} was deleted or created anew."
+    if template_of(deployment) != policy.template:
+        return f"Somebody else changed the template of {name}."
+    if (deployment.get("spec") or {}).get("paused"):
+        return (
+            f"{name} was paused meanwhile, so nothing rolls out: run "
+            f"`kubectl rollout resume deployment/{name}`, then retry."
         )
-    signs = [*(one for pod in pods for one in troubles(pod)), *_failure(snapshot, ours)]
-    seen = _sight(signs, sightings, snapshot.at)
+    return ""
+
+
+def _restless(snapshot: Snapshot, policy: Policy, ours: Raw | None) -> list[str]:
+    """Why it is not done."""
+    wanted = replicas_wanted(snapshot.deployment)
+    if ours is None:
+        return ["it has no ReplicaSet of this template yet"]
+    restless = [*unrest(snapshot.deployment), *_short(ours, wanted)]
+    if wanted == 0 and not policy.back:
+        return ["it is scaled to 0 replicas, so nothing can be verified"]
+    return restless or (_left(snapshot, ours) if policy.back else [])
+
+
+def _left(snapshot: Snapshot, ours: Raw) -> list[str]:
+    """Pods of other versions that have not ended: the Deployment's status does not count those
+    that are being deleted, and they may serve until they are gone."""
+    uid, prefix = metadata(ours).get("uid"), f"{name_of(snapshot.deployment)}-"
+    left = []
+    for pod in snapshot.pods:
+        owner = controller_of(pod)
+        other = owner.get("kind") == "ReplicaSet" and owner.get("uid") != uid
+        if not other or not str(owner.get("name", "")).startswith(prefix) or _over(pod):
+            continue
+        doing = "is still ending" if metadata(pod).get("deletionTimestamp") else "still runs"
+        node = (pod.get("spec") or {}).get("nodeName") or "no node"
+        kept = ", ".join(metadata(pod).get("finalizers") or [])
+        held = f", kept by {kept}" if kept else ""
+        left.append(f"pod {name_of(pod)} of another version {doing} ({node}{held})")
+    return left
+
+
+def _over(pod: Raw) -> bool:
+    """Whether a pod's containers have ended for good, as those of an evicted one have."""
+    return (pod.get("status") or {}).get("phase") in {"Failed", "Succeeded"}
+
+
+def _done(
+    snapshot: Snapshot, policy: Policy, ours: Raw, pods: list[Raw], ids: dict[str, str]
+) -> Judged:
+    name, wanted = name_of(snapshot.deployment), replicas_wanted(snapshot.deployment)
+    because = f"{name} runs with {wanted} of {wanted} pods ready ({name_of(ours)})."
+    if wanted == 0:
+        because = f"{name} has its template, and 0 replicas: nothing runs that could be verified."
+    elif policy.image and (why := unjudged(policy.image, ids, comparable=policy.comparable)):
+        because += f" Which image they run was not compared: {why}."
+    alive = [pod for pod in pods if not metadata(pod).get("deletionTimestamp")]
+    return Judged(
+        Progress.DONE,
+        because,
+        {},
+        replica_set=name_of(ours),
+        pod_hash=label(ours, HASH_LABEL),
+        pods=tuple(sorted(name_of(pod) for pod in alive)),
+        image_ids=tuple(sorted(set(ids.values()))),
+    )
+
+
+def _undecided(
+    snapshot: Snapshot,
+    sightings: Sightings,
+    policy: Policy,
+    signs: list[Trouble],
+    restless: list[str],
+) -> Judged:
+    """Doomed by a sign or a deadline, or still under way."""
+    name, seen = name_of(snapshot.deployment), _sight(signs, sightings, snapshot.at)
     doomed = _doomed(signs, seen, policy, snapshot.at)
     if doomed is not None:
         because = f"{name} cannot be rolled out: {doomed.sentence}"
         return Judged(Progress.DOOMED, because, seen, Reason.ROLLOUT_DOOMED, culprit=doomed)
+    why = "; ".join(restless)
+    culprit = signs[0] if signs else None
     if _deadline_exceeded(snapshot.deployment):
-        because = f"{name} made no progress within its own progressDeadlineSeconds: "
-        return Judged(
-            Progress.DOOMED,
-            because + "; ".join(restless) + ".",
-            seen,
-            Reason.ROLLOUT_TOO_SLOW,
-            culprit=signs[0] if signs else None,
-        )
-    return _in_time(snapshot, policy, seen, f"{name}: {'; '.join(restless)}", signs)
-
-
-def image_ids(pods: Iterable[Raw]) -> list[str]:
-    """Return what the nodes say that they run."""
-    statuses = [
-        one for pod in pods for one in (pod.get("status") or {}).get("containerStatuses") or []
-    ]
-    return sorted({str(one["imageID"]) for one in statuses if one.get("imageID")})
+        because = f"{name} made no progress within its own progressDeadlineSeconds: {why}."
+        return Judged(Progress.DOOMED, because, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
+    if snapshot.at < policy.deadline:
+        return Judged(Progress.WAITING, f"{name}: {why}.", seen)
+    said = f" {culprit.sentence}" if culprit else ""
+    because = f"{name}: {why} after {say_length(policy.deadline)}, the time a rollout may take."
+    late = f"{because}{said}"
+    return Judged(Progress.DOOMED, late, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
 
 
 def _short(ours: Raw, wanted: int) -> list[str]:
@@ -160,13 +236,32 @@ def _short(ours: Raw, wanted: int) -> list[str]:
     return [] if ready >= wanted else [f"{ready} of {wanted} pods of {name_of(ours)} are ready"]
 
 
-def _failure(snapshot: Snapshot, ours: Raw) -> list[Trouble]:
-    for thing in (ours, snapshot.deployment):
+def _failure(snapshot: Snapshot, ours: Raw | None) -> list[Trouble]:
+    """Pods, or the ReplicaSet itself, that a quota or an admission refuses."""
+    deployment = snapshot.deployment
+    if ours is None:
+        # no look at observedGeneration: the controller leaves it as it is when it cannot go on
+        found = condition(deployment, "Progressing")
+        if found.get("reason") != "ReplicaSetCreateError":
+            return []
+        return [_refused(name_of(deployment), "its ReplicaSet is refused", found)]
+    for thing in (ours, deployment):
         found = condition(thing, "ReplicaFailure")
         if found.get("status") == "True":
-            said = f"{found.get('reason', '')} {found.get('message', '')}".strip()[:300]
-            return [Trouble("replica-failure", name_of(ours), "", f"pods are refused: {said}.")]
+            return [_refused(name_of(ours), "pods are refused", found)]
     return []
+
+
+def _refused(who: str, what: str, found: Raw) -> Trouble:
+    said = f"{found.get('reason', '')} {found.get('message', '')}".strip()[:300].rstrip(".")
+    return Trouble("replica-failure", who, "", f"{what}: {said}.")
+
+
+def _scaled_down(deployment: Raw, policy: Policy) -> list[Trouble]:
+    if policy.back or replicas_wanted(deployment):
+        return []
+    said = "somebody scaled it to 0 replicas, so nothing can be verified."
+    return [Trouble("scaled-down", name_of(deployment), "", said)]
 
 
 def _sight(signs: list[Trouble], before: Sightings, at: float) -> Sightings:
@@ -187,18 +282,11 @@ def _doomed(signs: list[Trouble], seen: Sightings, policy: Policy, at: float) ->
 
 
 def _deadline_exceeded(deployment: Raw) -> bool:
+    reason = condition(deployment, "Progressing").get("reason")
+    return reason == "ProgressDeadlineExceeded" and _observed(deployment)
+
+
+def _observed(deployment: Raw) -> bool:
+    """Whether conditions are those of the last change, not of an earlier one."""
     observed = (deployment.get("status") or {}).get("observedGeneration") or 0
-    if observed < (metadata(deployment).get("generation") or 0):
-        return False  # the condition is still that of an earlier change
-    return condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded"
-
-
-def _in_time(
-    snapshot: Snapshot, policy: Policy, seen: Sightings, because: str, signs: Iterable[Trouble] = ()
-) -> Judged:
-    if snapshot.at < policy.deadline:
-        return Judged(Progress.WAITING, f"{because}.", seen)
-    culprit = next(iter(signs), None)
-    said = f" {culprit.sentence}" if culprit else ""
-    late = f"{because} after {say_length(policy.deadline)}, the time a rollout may take.{said}"
-    return Judged(Progress.DOOMED, late, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
+    return bool(observed >= (metadata(deployment).get("generation") or 0))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from slipway.base import say_length
 from slipway.judgements.counters import Unreadable, quantile, share_above
+from slipway.judgements.logs import lines_of
 from slipway.judgements.workload import (
     Raw,
     container_of,
@@ -86,7 +87,7 @@ def judge_log_counts(counts: Mapping[str, Mapping[str, int]]) -> list[Finding]:
     return [
         Finding(
             severity="note",
-            what=f"Staging's {service} wrote {count} error lines of class {name!r} lately.",
+            what=f"Staging's {service} wrote {count} {lines_of(name)} lately.",
             remedy="Look at them before approving.",
         )
         for service, classes in counts.items()

@@ -5,6 +5,8 @@ never taken for a command.
 """
 
 import re
+import string
+from itertools import pairwise
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*)
@@ -15,6 +17,7 @@ _TOKEN = re.compile(
     |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_BEGINS_WORD = frozenset(string.ascii_uppercase + "_")
 _BLOCK = re.compile(r"/\*|\*/")
 
 _CONTROL = {"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}
@@ -38,6 +41,10 @@ _ALONE = {
     ("CREATE", "TABLESPACE"),
     ("DROP", "TABLESPACE"),
 }
+_SHARED = {
+    (verb, what) for verb in ("CREATE", "ALTER", "DROP") for what in ("ROLE", "USER", "GROUP")
+} | {("REASSIGN", "OWNED"), ("DROP", "OWNED")}
+"""What is not part of one database: a rehearsal beside production would change production's."""
 _CONCURRENT = {"CREATE", "DROP", "REINDEX", "ALTER"}
 
 
@@ -68,6 +75,12 @@ def _depth(depth: int, before: list[str], word: str) -> int:
 
 
 def _words(text: str) -> list[str]:
+    return [one for one in tokens(text) if one == ";" or one[0] in _BEGINS_WORD]
+
+
+def tokens(text: str) -> list[str]:
+    """Return unquoted words in capitals and every other sign, in order. What is skipped: comments,
+    strings, quoted names and dollar-quoted bodies."""
     words: list[str] = []
     at = 0
     while (match := _TOKEN.match(text, at)) is not None:
@@ -79,8 +92,8 @@ def _words(text: str) -> list[str]:
             at = len(text) if closing < 0 else closing + len(match.group())
         elif match.lastgroup == "word":
             words.append(match.group().upper())
-        elif match.group() == ";":
-            words.append(";")
+        elif match.lastgroup == "other":
+            words.append(match.group())
     return words
 
 
@@ -112,4 +125,13 @@ def _objection(words: list[str]) -> str:
         return f"{start} … CONCURRENTLY cannot run inside a transaction"
     if any(tuple(words[: len(one)]) == one for one in _ALONE):
         return f"{start} cannot run inside a migration"
+    if tuple(words[:2]) in _SHARED or _grants_elsewhere(words):
+        return f"{start} reaches beyond this database, to what all databases of the server share"
     return ""
+
+
+def _grants_elsewhere(words: list[str]) -> bool:
+    """Membership in a role, or rights on a whole database; also a comment on one."""
+    if words[0] in ("GRANT", "REVOKE"):
+        return "ON" not in words or ("ON", "DATABASE") in pairwise(words)
+    return words[:3] in (["COMMENT", "ON", "DATABASE"], ["COMMENT", "ON", "ROLE"])

@@ -5,59 +5,65 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipway.base import say_length
+from slipway.judgements.bounds import upper_bound
 from slipway.judgements.counters import Pods, Traffic, Unreadable, quantile, share_above
-from slipway.plan import Limits, Service
+from slipway.judgements.detector import percent
+from slipway.judgements.forms import SLOW_SHARE, judge_slow
+from slipway.judgements.rule import RULE, Frame, Weighed
+from slipway.messages.watch import Asked
+from slipway.plan import Service
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
-RECENT = 24
-"""The last scrapes that are also judged by themselves (2 minutes at 5 s), so that a fault that
-begins late is not hidden by the healthy time before it."""
 _MISSED_SCRAPES = 3
+_SURE = 0.05
+"""Of requests slipway sent itself: a fixed number, judged once, so that an exact bound holds."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was read of a service's traffic, and how much it must be."""
+    """What was read of a service's traffic, and how it is judged."""
 
     service: Service
     traffic: Traffic | Unreadable
     focus: bool
     last: bool
-    """Whether the window ends: only then is too little, or slightly too much, judged."""
+    """Whether the window ends: only then is judged whether it was enough, or slightly too much."""
+    frame: Frame
+    asked: Asked | None = None
 
 
-def judge_traffic(seen: Seen, limits: Limits) -> Verdict | None:
+def judge_traffic(seen: Seen) -> Verdict | None:
     """Judge failed requests. None: nothing against the release so far."""
-    name, traffic = seen.service.name, seen.traffic
+    traffic = seen.traffic
     if isinstance(traffic, Unreadable):
-        return nothing_to_read(Signal.TRAFFIC, name, traffic) if seen.last else None
-    for part, where in ((traffic, "in this window"), (traffic.last(RECENT), "of late")):
-        if _over(part, limits, limits.error_rate_rollback):
-            return _of(Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH, name, part, where, limits)
+        return nothing_to_read(Signal.TRAFFIC, seen.service.name, traffic) if seen.last else None
+    weighed = RULE(traffic, seen.frame)
+    if weighed.rolls_back:
+        return _of(Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH, seen, weighed)
     if not seen.last:
         return None
-    if _over(traffic, limits, limits.error_rate):
-        where = "in this window"
-        return _of(Kind.HOLD, Reason.ERROR_RATE_RAISED, name, traffic, where, limits)
-    if seen.focus and traffic.requests < limits.min_requests:
-        return _too_little(seen.service, traffic, limits)
-    return None
+    if weighed.holds:
+        return _of(Kind.HOLD, Reason.ERROR_RATE_RAISED, seen, weighed)
+    return None if weighed.safe or not seen.focus else _not_shown(seen, traffic, weighed)
 
 
 def judge_latency(
-    service: str, buckets: Mapping[float, float] | Unreadable, limits: Limits
+    service: str, buckets: Mapping[float, float] | Unreadable, slow: Traffic, frame: Frame
 ) -> Verdict | None:
     """Judge the share of slow requests at a window's end: p95 below the limit means that at most
-    5 % are slower. Fewer than `min_requests` are not judged here (`judge_traffic` says so)."""
+    5 % are slower. HOLD wants both e-processes at some scrape, and a share that is still above."""
+    limits = frame.limits
     if isinstance(buckets, Unreadable):
         return nothing_to_read(Signal.LATENCY, service, buckets)
     total = buckets.get(math.inf, 0.0)
-    if total < limits.min_requests:
-        return None
+    if total <= 0:
+        return None  # too little traffic says so itself
     share = share_above(buckets, limits.latency_p95)
     if isinstance(share, Unreadable):
         return nothing_to_read(Signal.LATENCY, service, share)
-    if share <= 0.05:
+    scrapes = [(one.requests, one.failures) for one in slow.finished]
+    found = judge_slow(scrapes, frame.setting.scrapes)
+    if share <= SLOW_SHARE or not found.holds:
         return None
     p95 = quantile(buckets, 0.95) or 0.0
     because = (
@@ -70,7 +76,13 @@ def judge_latency(
         reason=Reason.LATENCY_TOO_HIGH,
         service=service,
         because=because,
-        numbers={"share_slow": share, "requests": total, "p95": p95},
+        numbers={
+            "share_slow": share,
+            "requests": total,
+            "p95": p95,
+            "ln_e1": found.log_e1,
+            "ln_e2": found.log_e2,
+        },
     )
 
 
@@ -125,57 +137,55 @@ def nothing_to_read(signal: Signal, service: str | None, what: Unreadable) -> Ve
     )
 
 
-def _over(traffic: Traffic, limits: Limits, ratio: float) -> bool:
-    return (
-        traffic.failures >= limits.min_failures
-        and traffic.failing_scrapes >= limits.min_failing_scrapes
-        and traffic.ratio > ratio
-    )
+def shown_by_asking(asked: Asked | None, line: float) -> bool:
+    """Whether the requests slipway sent show a ratio below the line, at 95 %."""
+    if asked is None or asked.requests == 0:
+        return False
+    return upper_bound(asked.failures, asked.requests, _SURE) < line
 
 
-def _too_little(service: Service, traffic: Traffic, limits: Limits) -> Verdict:
-    goes_on = service.little_traffic == "proceed"
-    then = (
-        "; the plan lets it go on by health, critical functions and probes."
-        if goes_on
-        else ". Watch longer, or let a person accept it."
+def _not_shown(seen: Seen, traffic: Traffic, weighed: Weighed) -> Verdict:
+    """Neither bad nor shown to be good: the plan, the service's own answers, or a person."""
+    service, limits = seen.service, seen.frame.limits
+    line = limits.error_rate_rollback
+    what = (
+        f"{service.name}: {traffic.requests:,} requests in this window, {traffic.failures:,} "
+        f"failed: too few to show a ratio below {percent(line)}"
     )
-    because = (
-        f"{service.name}: {traffic.requests} requests in this window, {limits.min_requests} are "
-        f"needed to judge them{then}"
-    )
+    goes_on, then = False, ". Watch longer, or let a person accept it."
+    if shown_by_asking(seen.asked, line):
+        goes_on = True
+        then = f"; {_say_asked(seen.asked)} show it."
+    elif service.little_traffic == "proceed":
+        goes_on = True
+        then = "; the plan lets it go on by health, critical functions and probes."
+    elif seen.asked is not None:
+        then = f", and {_say_asked(seen.asked)} do not show it{then}"
     return Verdict(
         kind=Kind.PROCEED if goes_on else Kind.INCONCLUSIVE,
         signal=Signal.TRAFFIC,
         reason=Reason.TOO_LITTLE_TRAFFIC,
         service=service.name,
-        because=because,
-        numbers=_numbers(traffic),
+        because=what + then,
+        numbers=weighed.numbers,
     )
 
 
-def _of(
-    kind: Kind, reason: Reason, service: str, traffic: Traffic, where: str, limits: Limits
-) -> Verdict:
+def _say_asked(asked: Asked | None) -> str:
+    if asked is None:
+        return ""
+    example = f" ({asked.example})" if asked.example else ""
+    return f"{asked.requests} requests of slipway's own, {asked.failures} failed{example},"
+
+
+def _of(kind: Kind, reason: Reason, seen: Seen, weighed: Weighed) -> Verdict:
+    limits = seen.frame.limits
     limit = limits.error_rate_rollback if kind is Kind.ROLLBACK else limits.error_rate
-    because = (
-        f"{service}: {traffic.failures} of {traffic.requests} requests failed {where} "
-        f"({traffic.ratio:.2%}, limit {limit:.2%}), in {traffic.failing_scrapes} scrapes."
-    )
     return Verdict(
         kind=kind,
         signal=Signal.TRAFFIC,
         reason=reason,
-        service=service,
-        because=because,
-        numbers={**_numbers(traffic), "limit": limit},
+        service=seen.service.name,
+        because=f"{seen.service.name}: {weighed.because}.",
+        numbers={**weighed.numbers, "limit": limit},
     )
-
-
-def _numbers(traffic: Traffic) -> dict[str, float]:
-    return {
-        "requests": float(traffic.requests),
-        "failures": float(traffic.failures),
-        "failing_scrapes": float(traffic.failing_scrapes),
-        "ratio": traffic.ratio,
-    }

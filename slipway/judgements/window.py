@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipway.judgements.counters import Traffic, Unreadable
-from slipway.judgements.logs import judge_logs
+from slipway.judgements.logs import Before, ErrorLines, judge_logs
 from slipway.judgements.pods import judge_pods
+from slipway.judgements.rule import RULE, Frame
 from slipway.judgements.traffic import (
     Seen,
     judge_latency,
@@ -14,7 +15,7 @@ from slipway.judgements.traffic import (
     nothing_to_read,
 )
 from slipway.judgements.workload import Raw
-from slipway.messages.watch import Mark, Watched, WatchSlice
+from slipway.messages.watch import Asked, Mark, Watched, WatchSlice
 from slipway.verdicts import Signal, Verdict
 
 
@@ -26,8 +27,11 @@ class ServiceRead:
     pods: list[Raw]
     traffic: Traffic | Unreadable
     buckets: Mapping[float, float] | Unreadable | None = None
-    lines: Mapping[str, int] | Unreadable | None = None
+    slow: Traffic | None = None
+    """The same histogram scrape by scrape: failures are the slow requests."""
+    lines: ErrorLines | Unreadable | None = None
     rates: Mapping[str, float] | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -41,26 +45,44 @@ class Shared:
 
 def judge_now(read: ServiceRead, request: WatchSlice, mark: Mark) -> list[Verdict]:
     """Judge what may end a window early: pods and traffic. Only ROLLBACK and nothing else."""
-    seen = Seen(read.watched.service, read.traffic, read.watched.focus, last=False)
-    return _given(_pods(read, mark), judge_traffic(seen, request.limits))
+    return _given(_pods(read, mark), judge_traffic(seen_of(read, request, mark, last=False)))
 
 
-def judge_service(
-    read: ServiceRead, request: WatchSlice, mark: Mark, seconds: float
-) -> list[Verdict]:
-    """Judge a service at a slice's end. `seconds`: the window so far."""
+def judge_service(read: ServiceRead, request: WatchSlice, mark: Mark) -> list[Verdict]:
+    """Judge a service at a slice's end."""
     name, limits = read.watched.service.name, request.limits
-    seen = Seen(read.watched.service, read.traffic, read.watched.focus, request.last)
+    seen = seen_of(read, request, mark, last=request.last)
     latency = None
     if request.last and read.buckets is not None and not isinstance(read.traffic, Unreadable):
-        latency = judge_latency(name, read.buckets, limits)
+        slow = read.slow or Traffic((), {})
+        latency = judge_latency(name, read.buckets, slow, seen.frame)
     logs = None
     if isinstance(read.lines, Unreadable):
         remedy = read.lines.remedy or "Check that the pods' logs can be read, then retry."
         logs = nothing_to_read(Signal.LOGS, name, Unreadable(read.lines.because, remedy))
     elif read.lines is not None:
-        logs = judge_logs(name, read.lines, read.rates or {}, seconds, limits)
-    return _given(_pods(read, mark), judge_traffic(seen, limits), latency, logs)
+        before, planned = Before(read.rates or {}, request.baseline), seen.frame.setting.scrapes
+        logs = judge_logs(name, read.lines, before, planned, limits, last=request.last)
+    return _given(_pods(read, mark), judge_traffic(seen), latency, logs)
+
+
+def seen_of(read: ServiceRead, request: WatchSlice, mark: Mark, *, last: bool) -> Seen:
+    """Return a service's traffic as it is judged."""
+    watched = read.watched
+    frame = Frame(
+        began=mark.began,
+        length=request.window_length,
+        interval=request.metrics.scrape_interval,
+        limits=request.limits,
+        time_scale=request.time_scale,
+        before=watched.before,
+    )
+    return Seen(watched.service, read.traffic, watched.focus, last, frame, read.asked)
+
+
+def say_judged(seen: Seen) -> str:
+    """Return what the rule says of a service's traffic, in words; empty where nothing was read."""
+    return "" if isinstance(seen.traffic, Unreadable) else RULE(seen.traffic, seen.frame).because
 
 
 def judge_shared(shared: Shared, focus: list[ServiceRead], request: WatchSlice) -> list[Verdict]:

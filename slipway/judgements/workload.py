@@ -28,6 +28,8 @@ _OWNER_ANNOTATIONS = {
     "argocd.argoproj.io/tracking-id": "Argo CD",
     "meta.helm.sh/release-name": "Helm",
     "kapp.k14s.io/identity": "kapp",
+    "objectset.rio.cattle.io/id": "Fleet",
+    "configmanagement.gke.io/managed": "Config Sync",
 }
 _OWNER_LABELS = {
     "argocd.argoproj.io/instance": "Argo CD",
@@ -39,6 +41,9 @@ _OWNER_MANAGERS = {
     "kustomize-controller": "Flux",
     "helm-controller": "Flux",
     "helm": "Helm",
+    "flux": "Flux",
+    "fleetagent": "Fleet",
+    "configsync.gke.io": "Config Sync",
     "kapp": "kapp",
     "pulumi": "Pulumi",
     "terraform": "Terraform",
@@ -143,6 +148,11 @@ def _template_managers(deployment: Raw) -> Iterable[str]:
         for start, owner in _OWNER_MANAGERS.items():
             if manager == start or manager.startswith(f"{start}-"):
                 yield owner
+
+
+def controller_of(thing: Raw) -> Raw:
+    """Return the reference to an object's controller, or an empty mapping."""
+    return next(iter(_controllers(thing)), {})
 
 
 def controlled_by(things: Iterable[Raw], uid: str) -> list[Raw]:

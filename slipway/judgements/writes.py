@@ -20,6 +20,7 @@ from slipway.judgements.workload import (
     digest_of_template,
     metadata,
     name_of,
+    owners,
     template_of,
 )
 
@@ -85,6 +86,8 @@ def decide(deployment: Raw, wish: Wish) -> Write | None:
     expected = _written_by_run(deployment, wish) if wish.undo else standing == wish.captured
     if not expected:
         raise _foreign(name, "since it was captured" if not wish.undo else "after slipway wrote it")
+    if not wish.undo:
+        _still_free(deployment)
     return Write(_operations(deployment, wish, wish.desired), changes_template=True)
 
 
@@ -97,11 +100,35 @@ def fence_only(deployment: Raw, fence: int, op_id: str) -> Write | None:
 
 
 def same_object(deployment: Raw, uid: str) -> None:
-    """Refuse an object that was deleted and created anew under the same name."""
+    """Refuse an object that is being deleted, or was and is another one of the same name."""
+    name = name_of(deployment)
     if metadata(deployment).get("uid") != uid:
         raise ForeignChange(
-            f"{name_of(deployment)} was deleted and created anew since it was captured.",
+            f"{name} was deleted and created anew since it was captured.",
             "Find out who did it; then start a new deployment.",
+        )
+    if metadata(deployment).get("deletionTimestamp"):
+        kept = ", ".join(metadata(deployment).get("finalizers") or []) or "its pods"
+        raise ForeignChange(
+            f"{name} is being deleted and only kept by {kept}.",
+            "Find out who deleted it; slipway never creates a Deployment.",
+        )
+
+
+def _still_free(deployment: Raw) -> None:
+    """Refuse what was paused or taken over since it was captured. Not asked of an undo: a bad
+    release goes out wherever it can."""
+    name, others = name_of(deployment), owners(deployment)
+    if (deployment.get("spec") or {}).get("paused"):
+        raise ForeignChange(
+            f"{name} was paused since it was captured.",
+            f"Ask who did it; then `kubectl rollout resume deployment/{name}`.",
+        )
+    if others:
+        raise ForeignChange(
+            f"{name} is managed by {', '.join(others)} since it was captured, which may undo what "
+            "slipway writes.",
+            "Suspend it for this object, or deploy through it.",
         )
 
 

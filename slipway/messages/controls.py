@@ -22,6 +22,8 @@ class Approve(Document):
     role: Name
     digest: Sha256
     reason: Line = "approved"
+    accept: list[Name] = Field(default=[], max_length=50)
+    """Rules about the pending migrations that are accepted by name."""
 
 
 class Reject(Approve):

@@ -1,9 +1,35 @@
 """Reviewing, applying and taking back database migrations."""
 
+from typing import Literal
+
+from pydantic import Field
+
 from slipway.base import Instant, Message
 from slipway.messages.record import BackupTaken, TableFingerprint
 from slipway.plan import Database, Migrations, Staging
 from slipway.release import MigrationSet
+
+Severity = Literal["refuse", "block", "note"]
+"""`refuse`: must not be applied. `block`: approvers must know it. `note`: good to know."""
+
+
+class MigrationFinding(Message):
+    """One thing about pending migrations that a person should know."""
+
+    rule: str
+    """Such as `drop-table`; what `--accept` takes."""
+    severity: Severity
+    about: str
+    """The migration's tag, the table or the check concerned."""
+    what: str
+    """One sentence with its numbers."""
+    remedy: str = ""
+    """What a person does about it."""
+
+    @property
+    def name(self) -> str:
+        """What makes two findings the same, whatever their numbers: rule and object."""
+        return f"{self.rule} {self.about}"
 
 
 class AppliedMigration(Message):
@@ -14,6 +40,8 @@ class AppliedMigration(Message):
     """Milliseconds, as the journal's `when`."""
     tag: str = ""
     """Known when the workspace holds its file."""
+    name: str = ""
+    """The folder's name in a ledger of drizzle 1.x; empty in older ones."""
 
 
 class PendingMigration(Message):
@@ -45,6 +73,8 @@ class MigrationReview(Message):
     refused: list[str] = []
     """Sentences: why these migrations must not be applied as they stand. Empty: they may."""
     notes: list[str] = []
+    findings: list[MigrationFinding] = []
+    """What a linter and our own rules say about the pending SQL."""
 
 
 class DatabaseState(Message):
@@ -52,6 +82,19 @@ class DatabaseState(Message):
 
     ledger: list[AppliedMigration]
     schema_sha256: str
+
+
+class Expected(Message):
+    """What the rehearsal on the restored backup says of production."""
+
+    schema_before: str
+    """Digest of the schema that was migrated."""
+    schema_after: str
+    """Digest that production's schema must have afterwards."""
+    slowest: float
+    """Seconds of the slowest statement."""
+    changed: list[str] = Field(default=[], exclude_if=lambda value: not value)
+    """Tables (`schema.table`) whose old columns held other values afterwards."""
 
 
 class ApplyMigrations(Message):
@@ -69,6 +112,10 @@ class ApplyMigrations(Message):
     pending: list[PendingMigration]
     fence: int
     op_id: str
+    rehearsed: Expected | None = None
+    """None: nothing was rehearsed (a run that began before there were rehearsals)."""
+    slot: str = Field(default="", exclude_if=lambda value: value == "")
+    """Of the copy that follows; empty where none does."""
 
 
 class MigrationsApplied(Message):
@@ -110,6 +157,70 @@ class RollBackDatabase(Message):
     fence: int
     op_id: str
     only_if_changed: bool = True
+    # these are left out while they are the default, as in histories from before there were any
+    lossless: bool = Field(default=False, exclude_if=lambda value: value is False)
+    """Swap only to a copy that has followed production: raise FallbackLost where there is none,
+    so that a person decides about the later writes. False: to the backup, whatever it lacks."""
+    catch_up: float = Field(default=0.0, exclude_if=lambda value: value == 0.0)
+    """Seconds that a copy may take to catch up."""
+    folder: str = Field(default="", exclude_if=lambda value: value == "")
+    """Key prefix in the bucket for the file of rows that the old schema could not take."""
+    accepted: bool = Field(default=False, exclude_if=lambda value: value is False)
+    """A person knows that rows of the copy differ from production's, and wants the swap."""
+
+
+class TableDifference(Message):
+    """How a table of production differs from the backup, by its rows' keys."""
+
+    table: str
+    missing: int = 0
+    """Rows that only production has: going back to the backup loses them."""
+    changed: int = 0
+    """Rows that both have, with other content."""
+    gone: int = 0
+    """Rows that only the backup has."""
+    keys: list[str] = []
+    """The first of them, such as `id=5 (changed)`."""
+
+
+class TableCompared(Message):
+    """How a table of the copy that follows compares with production, by the old schema's columns
+    that production still has."""
+
+    table: str
+    rows: int = 0
+    """Of the copy."""
+    recorded: int = 0
+    """Rows that differ and stand in the conflict file."""
+    migrated: int = 0
+    """Rows that differ because a migration itself wrote or removed them: the copy keeps the old."""
+    unexplained: int = 0
+    """Rows that differ, and nothing says why."""
+    keys: list[str] = []
+    """The first of the unexplained ones."""
+    without: list[str] = []
+    """Columns that could not be compared: another type, or production has dropped them."""
+    left: str = ""
+    """Why it was not compared at all; empty: it was."""
+    closed: bool = False
+    """It was compared when production was closed: nothing was written to it afterwards."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether every row was compared and none differs."""
+        return not (self.left or self.recorded or self.migrated or self.unexplained)
+
+
+class DatabaseCompared(Message):
+    """What was written to production since the backup, shown before a person decides."""
+
+    tables: list[TableDifference] = []
+    """Those that differ in anything."""
+    side: str
+    """The database that was compared with: the backup, restored."""
+    key: str = ""
+    """The file of all these rows in the bucket; empty where none differ."""
+    because: str
 
 
 class DatabaseRolledBack(Message):
@@ -127,6 +238,22 @@ class DatabaseRolledBack(Message):
     after the swap. `hash` is empty."""
     outage: float = 0.0
     """Seconds from fence to swap."""
+    followed: bool = Field(default=False, exclude_if=lambda value: value is False)
+    """The copy that was swapped in had followed production to its last commit."""
+    conflicts: int = Field(default=0, exclude_if=lambda value: value == 0)
+    """Rows that the old schema could not take, or took altered: each is in the conflict file."""
+    aside: int = Field(default=0, exclude_if=lambda value: value == 0)
+    """Rows with values in added columns or tables, for which the old schema has no place: they
+    are in the conflict file."""
+    conflicts_key: str = Field(default="", exclude_if=lambda value: value == "")
+    """The conflict file in the bucket."""
+    lost_key: str = Field(default="", exclude_if=lambda value: value == "")
+    """The file of later writes that are missing, and of rows that differ, in the bucket."""
+    conflicts_sha256: str = Field(default="", exclude_if=lambda value: value == "")
+    lost_sha256: str = Field(default="", exclude_if=lambda value: value == "")
+    """Digests of these files: only what has them is written again."""
+    compared: list[TableCompared] = Field(default=[], exclude_if=lambda value: not value)
+    """How the copy that followed compared with production before the swap."""
     because: str
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from slipway.base import Instant, Message, Sha256
+from slipway.base import Instant, Message, Reference, Sha256
 from slipway.plan import Plan
 from slipway.release import Release
 
@@ -46,6 +46,24 @@ class RestoreDatabase(Message):
     backup: "BackupTaken"
 
 
+SettingKind = Literal["ConfigMap", "Secret"]
+
+
+class Setting(Message):
+    """The version of a ConfigMap or Secret that a pod template names."""
+
+    kind: SettingKind
+    name: str
+    uid: str = ""
+    """Empty: there was none."""
+    version: str = ""
+    """Its resourceVersion."""
+    data_sha256: str = ""
+    """Of a ConfigMap's data. A Secret's content is never read."""
+    unread: str = ""
+    """Why it could not be read."""
+
+
 class Captured(Message):
     """A Deployment as it was before this run touched it."""
 
@@ -62,6 +80,12 @@ class Captured(Message):
     log_rates: dict[str, float] | None = None
     """Error lines per second, by class, of its pods before the release; the pods, and with them
     their logs, are gone after the rollout. None: not read."""
+    log_templates: list[str] | None = None
+    """Kinds of error lines that its pods wrote in the time before. None: not read."""
+    image_ids: list[str] = []
+    """What the nodes reported for `image`."""
+    settings: list[Setting] = []
+    """ConfigMaps and Secrets that the template names, as they were."""
 
 
 class TableFingerprint(Message):
@@ -70,6 +94,20 @@ class TableFingerprint(Message):
     table: str
     rows: int
     hash: str
+
+
+class Fallback(Message):
+    """How a backup's side database follows production from the snapshot on."""
+
+    slot: str
+    """The logical replication slot, made together with the snapshot."""
+    publication: str
+    position: str
+    """LSN of the snapshot: the first change after it is the first to be applied."""
+    tables: int
+    """How many tables are followed."""
+    not_carried: list[str] = []
+    """Sentences: what does not follow, such as tables without a key."""
 
 
 class BackupTaken(Message):
@@ -90,6 +128,18 @@ class BackupTaken(Message):
     tables: list[TableFingerprint]
     restored_ok: bool
     seconds: float
+    # left out while there is none: documents written before there were any stay as they are
+    fallback: Fallback | None = Field(default=None, exclude_if=lambda value: value is None)
+    """None: the side database stays as it was at the snapshot."""
+    no_fallback: str = Field(default="", exclude_if=lambda value: value == "")
+    """One sentence: why it does, although the plan wants it to follow."""
+    # left out of what travels while it is empty: digests of what was approved stay
+    not_covered: list[str] = Field(default=[], exclude_if=lambda value: not value)
+    """What the proof does not speak for, a phrase each, such as a foreign table's rows."""
+    encrypted: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether what is stored was encrypted after it was proved."""
+    identity: Reference | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Where the worker finds what decrypts it; None: it cannot."""
 
     @property
     def rows(self) -> int:
@@ -231,6 +281,9 @@ class AcquireLease(Message):
     deployment: str
     fresh: bool = False
     """Begin a new epoch although the holder stays the same (resuming after an abort)."""
+    turn: int = Field(default=0, ge=0)
+    """0: the deployment itself. A rollback's: when it began, in ms since 1970. Later turns take
+    over from earlier ones; a turn that was given back is over (`slipway/judgements/lease.py`)."""
 
 
 class LeaseHeld(Message):
@@ -256,11 +309,13 @@ class LeaseHeld(Message):
 
 
 class ReleaseLease(Message):
-    """Give the Lease back; a Lease held by another deployment is left alone."""
+    """Give the Lease back. One that another deployment or a later turn holds stays theirs."""
 
     namespace: str
     environment: str
     deployment: str
+    turn: int = Field(default=0, ge=0)
+    """As when it was taken: this turn and those before it are over."""
 
 
 RestoreService.model_rebuild()

@@ -78,6 +78,11 @@ class AwaitRollout(Message):
     deadline: float
     """Seconds for the whole rollout."""
     uid: str
+    back: bool = False
+    """Whether a captured template was put back: then the pods that it replaced must be gone too,
+    and its settings are compared with the captured ones."""
+    captured: Captured | None = None
+    """What stood before this run: settings, and how the nodes report a pinned image."""
 
 
 class RolledOut(Message):

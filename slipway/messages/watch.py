@@ -7,6 +7,43 @@ from slipway.plan import CorruptionProbe, Limits, LogClass, Metrics, Service
 from slipway.verdicts import Verdict
 
 
+class TrafficBefore(Message):
+    """What a service's pods counted in the time before the deployment."""
+
+    requests: float = 0.0
+    failures: float = 0.0
+    phi: float = 1.0
+    """How many times more its failures varied from scrape to scrape than independent ones."""
+    seconds: float = 0.0
+    """How much of that time was read."""
+    because: str = ""
+    """Why nothing was read; then the limits stand alone."""
+
+
+class ReadBefore(Message):
+    """Read the traffic before the deployment, of every service."""
+
+    watched: "list[Watched]"
+    metrics: Metrics
+    length: float
+    """Seconds back."""
+    quiet_length: float
+    """Seconds back for a service below one request a second."""
+    time_scale: float = 1.0
+    corruption: list[CorruptionProbe] = []
+    """The probes that compare."""
+    probe_url: str = ""
+
+
+class Before(Message):
+    """The traffic before the deployment, by service, and the values of the probes that compare."""
+
+    before: dict[str, TrafficBefore]
+    probes: dict[str, str] = {}
+    missing: list[str] = []
+    """Why a probe has no value, in sentences."""
+
+
 class Watched(Message):
     """One service with the version it should be running."""
 
@@ -21,13 +58,24 @@ class Watched(Message):
     log_rates: dict[str, float] | None = None
     """Error lines per second, by class, before the release (`Captured.log_rates`). None: the pods'
     own past is read instead, where they have one."""
+    before: TrafficBefore | None = None
+    """Its traffic before the deployment; None: not read."""
+
+
+class Asked(Message):
+    """How the requests ended that slipway sent to a service's read paths."""
+
+    requests: int = 0
+    failures: int = 0
+    example: str = ""
+    """One of the failures, in words."""
 
 
 class Mark(Message):
     """Where a window began, by the watching side's own clock, and what a slice left for the next.
 
     Counters are read as raw samples since `began` in every attempt, so nothing is counted twice;
-    only runs of failed probes are carried, since no server keeps those.
+    only what slipway's own requests found is carried, since no server keeps that.
     """
 
     began: float
@@ -36,6 +84,16 @@ class Mark(Message):
     """Health probes failed in a row, service by service, at the end of the slice."""
     restarts: dict[str, int] = {}
     """Restart counts by `namespace/pod/container` at the window's beginning."""
+    asked: dict[str, Asked] = {}
+    """Requests to read paths so far, service by service."""
+
+
+class Kept(Message):
+    """What an attempt at a slice leaves for the next one, in its heartbeat: where the window began,
+    and what called for a rollback."""
+
+    mark: Mark
+    alarms: list[Verdict] = []
 
 
 class WatchSlice(Message):
@@ -60,9 +118,15 @@ class WatchSlice(Message):
     corruption: list[CorruptionProbe] = []
     probe_url: str = ""
     """Reference of the read-only role."""
+    probes_before: dict[str, str] = {}
+    """Values of the probes that compare, before the first change."""
     full: bool = False
     """Whether external calls and latency of all services are judged (the last window), and not only
     of the services in focus; and whether connections and calls must have been readable."""
+    time_scale: float = 1.0
+    """What the window's lengths were divided by."""
+    synthetic: list[str] = []
+    """Services with too little traffic whose read paths are asked during this slice."""
 
 
 class Reading(Message):
@@ -76,6 +140,19 @@ class Reading(Message):
     """Seconds."""
     error_lines: dict[str, int] = {}
     health: str = ""
+    judged: str = ""
+    """What both rules said of its traffic."""
+
+
+class Extension(Message):
+    """A window that is watched longer, since its traffic could not be judged yet."""
+
+    length: float
+    """Seconds of the whole window."""
+    because: str
+    """Why, and when it is expected to end."""
+    synthetic: list[str] = []
+    """Services whose read paths are asked meanwhile."""
 
 
 class SliceSeen(Message):
@@ -84,6 +161,11 @@ class SliceSeen(Message):
     mark: Mark
     verdicts: list[Verdict]
     readings: list[Reading]
+    more: Extension | None = None
+    """How the window goes on, where it could not be judged for want of traffic."""
+    used: dict[str, str] = {}
+    """The scrapes that traffic was judged by, service by service: `second:requests:failures` of
+    each, those without requests left out."""
     connections: float | None = None
     external: float | None = None
 
@@ -97,6 +179,8 @@ class CheckService(Message):
     """Seconds between tries."""
     workload: Workload | None = None
     """For services that are verified by their logs."""
+    log_templates: list[str] | None = None
+    """Kinds of error lines from before the release: new ones are told. None: they are not."""
     addresses: dict[str, str] = {}
     """Base addresses of other services, by name: a critical function may need a login first."""
 

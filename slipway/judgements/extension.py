@@ -1,0 +1,70 @@
+"""How a window goes on that could not be judged for want of traffic."""
+
+from collections.abc import Sequence
+
+from slipway.base import say_length
+from slipway.judgements.counters import Traffic
+from slipway.judgements.detector import SAFE_BAR, log_safe
+from slipway.judgements.traffic import Seen
+from slipway.messages.watch import Extension, WatchSlice
+from slipway.verdicts import Kind, Reason, Verdict
+
+LONGEST = 480.0
+"""Seconds of a window in all, while there is traffic enough."""
+LEAST_RATE = 1.0
+"""Requests a second: below it waiting does not help, and read paths are asked instead."""
+ASKING = 60.0
+"""Seconds of asking, at `ASKING_RATE`: 300 good answers show a ratio below 1 %."""
+ASKING_RATE = 5.0
+_LEAST = 30.0
+"""Seconds that a window is extended by at least."""
+_MARGIN = 1.1
+
+
+def extension(
+    seen: Sequence[Seen], verdicts: Sequence[Verdict], request: WatchSlice
+) -> Extension | None:
+    """Return how the window goes on. None: it has ended, or a person must decide anyway."""
+    against = [one for one in verdicts if one.kind is not Kind.PROCEED]
+    names = {one.service for one in against if one.reason is Reason.TOO_LITTLE_TRAFFIC}
+    if not request.last or not against or len(names) < len(against):
+        return None
+    length, asked, said = request.window_length, list[str](), list[str]()
+    for one in seen:
+        if one.service.name not in names or not isinstance(one.traffic, Traffic):
+            continue
+        if _rate(one.traffic, request) >= LEAST_RATE:
+            longer = _expected(one, one.traffic, request)
+        else:
+            may = bool(one.service.read_paths) and one.service.name not in request.synthetic
+            longer = request.window_length + ASKING / request.time_scale if may else 0.0
+            asked += [one.service.name] if may else []
+        if longer <= request.window_length:
+            return None
+        length = max(length, longer)
+        counts = f"{one.traffic.requests:,} requests, {one.traffic.failures:,} failed"
+        said.append(f"{one.service.name} had {counts}")
+    because = (
+        f"{', '.join(said)}: too few to be judged. It should be enough after "
+        f"{say_length(length)} of watching in all."
+    )
+    return Extension(length=length, because=because[:1000], synthetic=asked)
+
+
+def _rate(traffic: Traffic, request: WatchSlice) -> float:
+    """Requests a second, as they would be without time_scale."""
+    return traffic.requests / (request.window_length * request.time_scale)
+
+
+def _expected(seen: Seen, traffic: Traffic, request: WatchSlice) -> float:
+    """Seconds of the window after which its totals would be enough if no more of the requests to
+    come fail than the limit allows; at most `LONGEST`."""
+    line, longest = seen.frame.setting.over, LONGEST / request.time_scale
+    limit, factor = seen.frame.limits.error_rate, 1.0
+    while factor * request.window_length < longest:
+        more = (factor - 1.0) * traffic.requests
+        if log_safe(traffic.requests + more, traffic.failures + limit * more, line) >= SAFE_BAR:
+            break
+        factor *= 1.02
+    least = request.window_length + _LEAST / request.time_scale
+    return min(longest, max(least, _MARGIN * factor * request.window_length))
