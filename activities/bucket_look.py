@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from activities.backups import LARGEST_MANIFEST, Manifest
 from slipway.errors import BackupFailed
 from slipway.judgements import bucket as judgement
 from slipway.judgements.backup import MANIFESTS
+from slipway.judgements.restore_server import judge_price
+from slipway.messages.backup import LARGEST_MANIFEST, Manifest
 from slipway.messages.preflight import Finding
 from slipway.plan import Plan
 
@@ -40,10 +41,14 @@ class BucketLook:
         return found
 
     async def pace(self, size: int) -> list[Finding]:
-        """Return whether dump and proof of a database of `size` bytes fit into the age limit."""
+        """Return whether dump and proof of a database of `size` bytes fit into the age limit, and
+        what a rollback takes longer where the copies are on another server."""
         plan = self._plan
         earlier, key = await self._earlier()
-        return judgement.judge_pace(size, earlier, plan.scale(plan.backup.max_age), key)
+        found = judgement.judge_pace(size, earlier, plan.scale(plan.backup.max_age), key)
+        if plan.database.restore_server:
+            found.append(judge_price(size, earlier, key))
+        return found
 
     async def _earlier(self) -> tuple[tuple[float, int] | None, str]:
         """Seconds and bytes of the newest backup below the prefix, and its key."""

@@ -1,7 +1,9 @@
 """Checks of services: health, critical functions, smoke flows, corruption probes."""
 
 import asyncio
+import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +11,10 @@ from temporalio import activity
 
 from activities.probing import Prober
 from slipway.checks import Flow, Step
+from slipway.errors import SlipwayError
 from slipway.judgements import answers
 from slipway.judgements.corruption import judge_probe
+from slipway.judgements.log_templates import new_kinds, templates
 from slipway.messages.watch import Checked, CheckService, RunFlows, RunProbes
 from slipway.plan import ServiceKind
 from slipway.verdicts import Kind, Reason, Signal, Verdict
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 _FLOW_SECONDS = 20.0
 """One try of one flow, so that three tries fit into the activity's own timeout."""
 _SIDE_BY_SIDE = 4
+_AGAIN = 1.0
+"""Seconds until a step that may take its time is asked again."""
 
 
 class Checks:
@@ -31,6 +37,7 @@ class Checks:
     def __init__(self, http: "Http", cluster: "Cluster", probes: "Probes") -> None:
         """`http` asks services, `cluster` reads logs, `probes` asks the database."""
         self._http = http
+        self._cluster = cluster
         self._probes = probes
         self._prober = Prober(http, cluster)
 
@@ -57,11 +64,27 @@ class Checks:
             )
         said = f"{service.name} is healthy"
         verdicts = [_verdict(Signal.HEALTH, Reason.OK, service.name, f"{said}.")]
+        if kinds := await self._new_kinds(request):
+            verdicts.append(_verdict(Signal.LOGS, Reason.OK, service.name, kinds))
         addresses = {**request.addresses, service.name: service.url or ""}
         for flow in service.critical:
             tried = self._flow(flow, addresses, request.tries, request.every, Signal.CRITICAL)
             verdicts.append(await tried)
         return Checked(verdicts=verdicts)
+
+    async def _new_kinds(self, request: CheckService) -> str:
+        """Return which kinds of error lines are new, for people; empty: none, or nobody asked. A
+        log that cannot be read is the watch's affair."""
+        work, before = request.workload, request.log_templates
+        if work is None or before is None:
+            return ""
+        now: Counter[str] = Counter()
+        try:
+            for pod in await self._prober.pods_of(work.namespace, work.deployment):
+                now += templates(await self._cluster.pod_log(work.namespace, pod, work.container))
+        except SlipwayError:
+            return ""
+        return new_kinds(request.service.name, before, now)
 
     @activity.defn(name="check.flows")
     async def flows(self, request: RunFlows) -> Checked:
@@ -79,7 +102,7 @@ class Checks:
     @activity.defn(name="check.probes")
     async def probes(self, request: RunProbes) -> Checked:
         """Run the corruption probes once."""
-        results = await self._probes.run(request.probe_url, request.probes)
+        results = await self._probes.run(request.probe_url, request.probes, {})
         return Checked(verdicts=[judge_probe(one) for one in results])
 
     async def _flow(
@@ -104,12 +127,26 @@ class Checks:
             async with asyncio.timeout(_FLOW_SECONDS):
                 for step in flow.steps:
                     at = f"step {step.name!r}"
-                    variables |= await self._step(flow, step, addresses, variables)
+                    variables |= await self._passes(flow, step, addresses, variables)
         except TimeoutError:
             return f"{at}: the flow did not end in {_FLOW_SECONDS:.0f} s"
         except answers.Wrong as error:
             return f"{at}: {error}"
         return ""
+
+    async def _passes(
+        self, flow: Flow, step: Step, addresses: dict[str, str], variables: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Ask a step until it passes, as long as it may take."""
+        until = time.monotonic() + (step.within or 0.0)
+        while True:
+            try:
+                return await self._step(flow, step, addresses, variables)
+            except answers.Wrong as error:
+                if time.monotonic() + _AGAIN > until:
+                    after = f", {step.within:g} s long" if step.within else ""
+                    raise answers.Wrong(f"{error}{after}") from None
+            await asyncio.sleep(_AGAIN)
 
     async def _step(
         self, flow: Flow, step: Step, addresses: dict[str, str], variables: dict[str, Any]

@@ -7,8 +7,9 @@ from activities.looks import block
 from activities.probing import Prober
 from slipway.errors import Absent
 from slipway.judgements import environment as wanted
+from slipway.judgements import settings
+from slipway.judgements import workload as objects
 from slipway.judgements.versions import judge_version
-from slipway.judgements.workload import refusals
 from slipway.messages.preflight import Finding, Group
 from slipway.plan import Plan, Service
 
@@ -65,10 +66,30 @@ class ClusterLook:
                 )
             except Absent as error:
                 return [block("cluster", error.what, error.remedy)]
-            wrong = refusals(found, service.container)
+            wrong = objects.refusals(found, service.container)
             if not wrong:
                 break
         return [block("cluster", one, "") for one in wrong]
+
+    async def settings(self) -> list[Finding]:
+        """Note the ConfigMaps and Secrets of the services whose versions slipway may not read."""
+        namespace = self._plan.kubernetes.namespace
+        found = await self._cluster.list_deployments(namespace)
+        ours = {one.workload for one in self._plan.services}
+        templates = [objects.template_of(one) for one in found if objects.name_of(one) in ours]
+        notes = []
+        for kind, right in (
+            (settings.CONFIG_MAP, wanted.CONFIG_MAPS),
+            (settings.SECRET, wanted.SECRETS),
+        ):
+            names = settings.names_of(kind, templates)
+            given = await asyncio.gather(
+                *(self._cluster.may(namespace, right, name) for name in names)
+            )
+            lacking = [name for name, may in zip(names, given, strict=True) if not may]
+            if lacking:
+                notes.append(wanted.unread_settings(namespace, right, lacking))
+        return notes
 
     async def addresses(self) -> list[Finding]:
         """Note services that do not answer at their address as they should. It stops nothing: the

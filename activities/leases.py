@@ -1,16 +1,17 @@
 """The Lease that names the open deployment of an environment, and numbers it for the fences.
 
 A terminated workflow frees its workflow ID while its activities still run, so the ID alone does
-not keep two deployments apart.
+not keep two deployments apart. What may be written is decided in `slipway/judgements/lease.py`.
 """
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from temporalio import activity
 
-from slipway.errors import ChangedMeanwhile, Held, Unreachable
+from slipway.errors import ChangedMeanwhile, Unreachable
+from slipway.judgements.lease import Claim, check, epoch_of, given_back, has, taken, unheld
 from slipway.judgements.workload import Raw, metadata
 from slipway.judgements.writes import standing_fence
 from slipway.messages.record import AcquireLease, LeaseHeld, ReleaseLease
@@ -34,32 +35,40 @@ class Leases:
     async def acquire(self, request: AcquireLease) -> LeaseHeld:
         """Take the Lease by compare-and-set; the holder who asks again gets the same epoch.
 
-        Raises Held naming the holder when another deployment has it.
+        Raises Held naming the holder when another deployment has it; Fenced when this turn of the
+        deployment is over: an attempt that was frozen wakes after the run gave the Lease back, or
+        after a later rollback took it over.
         """
-        name = lease_name(request.environment)
+        claim = Claim(request.deployment, request.turn)
         for _ in range(_ATTEMPTS):
-            lease = await self._cluster.get_lease(request.namespace, name)
-            if lease is not None and holder_of(lease) == request.deployment and not request.fresh:
+            lease = await self._found(request)
+            check(lease, claim, request.environment)
+            if has(lease, claim) and not request.fresh:
                 return LeaseHeld(deployment=request.deployment, epoch=epoch_of(lease))
-            written = await self._take(request, name, lease)
+            written = await self._write(taken(lease, claim, _now(), fresh=request.fresh))
             if written is not None:
                 return LeaseHeld(deployment=request.deployment, epoch=epoch_of(written))
-        raise Unreachable(f"Lease {name} changes all the time.", "Find out who writes it.")
+        raise _restless(request)
 
-    async def _take(self, request: AcquireLease, name: str, lease: Raw | None) -> Raw | None:
-        """Write the Lease for this deployment; None when it changed meanwhile."""
-        if lease is None:
-            floor = await self._highest_epoch(request.namespace)
-            body = _new(request.namespace, name, request.deployment, floor)
-            return await _if_unchanged(self._cluster.create_lease(request.namespace, body))
-        holder = holder_of(lease)
-        if holder and holder != request.deployment:
-            raise Held(
-                f"Environment {request.environment} is held by deployment {holder}.",
-                f"Wait for it, or end it with `slipway rollback {holder}`.",
-            )
-        body = _with(lease, request.deployment, transitions=epoch_of(lease))
-        return await _if_unchanged(self._cluster.replace_lease(request.namespace, body))
+    @activity.defn(name="lease.release")
+    async def release(self, request: ReleaseLease) -> None:
+        """Give the Lease back and remember on it that this turn is over, whoever holds it: an
+        attempt of this run to take it may still be frozen. A Lease that another deployment, or a
+        later rollback of this one, holds stays theirs."""
+        claim = Claim(request.deployment, request.turn)
+        for _ in range(_ATTEMPTS):
+            after = given_back(await self._found(request), claim, _now())
+            if after is None or await self._write(after) is not None:
+                return
+        raise _restless(request)
+
+    async def _found(self, request: AcquireLease | ReleaseLease) -> Raw:
+        """The Lease as it stands, or one to be created."""
+        name = lease_name(request.environment)
+        lease = await self._cluster.get_lease(request.namespace, name)
+        if lease is not None:
+            return lease
+        return unheld(request.namespace, name, await self._highest_epoch(request.namespace))
 
     async def _highest_epoch(self, namespace: str) -> int:
         """The highest epoch whose fence stands on a Deployment: a Lease that somebody deleted
@@ -67,19 +76,12 @@ class Leases:
         found = await self._cluster.list_deployments(namespace)
         return max((standing_fence(one) // _FENCES_AN_EPOCH for one in found), default=0)
 
-    @activity.defn(name="lease.release")
-    async def release(self, request: ReleaseLease) -> None:
-        """Give the Lease back; one that another deployment holds is left alone."""
-        name = lease_name(request.environment)
-        for _ in range(_ATTEMPTS):
-            lease = await self._cluster.get_lease(request.namespace, name)
-            if lease is None or holder_of(lease) != request.deployment:
-                return
-            body = _with(lease, None, transitions=epoch_of(lease) - 1)
-            replaced = self._cluster.replace_lease(request.namespace, body)
-            if await _if_unchanged(replaced) is not None:
-                return
-        raise Unreachable(f"Lease {name} changes all the time.", "Find out who writes it.")
+    async def _write(self, body: Raw) -> Raw | None:
+        """Write the Lease as it was read or create it; None when it changed meanwhile."""
+        namespace = str(metadata(body).get("namespace"))
+        if "resourceVersion" in metadata(body):
+            return await _if_unchanged(self._cluster.replace_lease(namespace, body))
+        return await _if_unchanged(self._cluster.create_lease(namespace, body))
 
 
 def lease_name(environment: str) -> str:
@@ -87,41 +89,13 @@ def lease_name(environment: str) -> str:
     return f"slipway-{environment}"
 
 
-def holder_of(lease: Raw) -> str:
-    """Return who holds a Lease, or the empty text."""
-    return str((lease.get("spec") or {}).get("holderIdentity") or "")
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-def epoch_of(lease: Raw) -> int:
-    """Return a Lease's epoch: its first holder's is 1."""
-    return int((lease.get("spec") or {}).get("leaseTransitions") or 0) + 1
-
-
-def _new(namespace: str, name: str, deployment: str, floor: int) -> Raw:
-    return {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": _spec(deployment, floor),
-    }
-
-
-def _with(lease: Raw, holder: str | None, *, transitions: int) -> Raw:
-    found = metadata(lease)
-    kept = {
-        key: found[key]
-        for key in ("name", "namespace", "resourceVersion", "uid", "labels", "annotations")
-        if key in found
-    }
-    return {**lease, "metadata": kept, "spec": _spec(holder, transitions)}
-
-
-def _spec(holder: str | None, transitions: int) -> dict[str, Any]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    spec: dict[str, Any] = {"leaseTransitions": transitions, "renewTime": now}
-    if holder is not None:
-        spec |= {"holderIdentity": holder, "acquireTime": now}
-    return spec
+def _restless(request: AcquireLease | ReleaseLease) -> Unreachable:
+    name = lease_name(request.environment)
+    return Unreachable(f"Lease {name} changes all the time.", "Find out who writes it.")
 
 
 async def _if_unchanged(write: Awaitable[Raw]) -> Raw | None:

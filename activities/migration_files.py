@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from slipway.errors import MigrationRefused
-from slipway.judgements.migrations import LARGEST_FILE, MigrationText, parse_journal
+from slipway.judgements.migration_text import MigrationText, folder_when, folders_sha256, is_folder
+from slipway.judgements.migrations import LARGEST_FILE, parse_journal
 from slipway.release import MigrationSet
 
 _MOST_FILES = 20_000
@@ -29,7 +30,8 @@ class Workspaces(Protocol):
 async def read_migrations(root: Path, folder: str, release: MigrationSet) -> list[MigrationText]:
     """Return every migration of a workspace in the journal's order.
 
-    Raises MigrationRefused when the journal is not the one that the release pins, or when a file
+    A folder without a journal is one of drizzle 1.x: then in the order of names. Raises
+    MigrationRefused when journal or folders are not the ones that the release pins, or when a file
     is missing, too long or no text.
     """
     return await asyncio.to_thread(_read_all, root, folder, release.journal_sha256)
@@ -37,6 +39,14 @@ async def read_migrations(root: Path, folder: str, release: MigrationSet) -> lis
 
 def _read_all(root: Path, folder: str, journal_sha256: str) -> list[MigrationText]:
     migrations = _inside(root, root / folder)
+    folders = _folders(migrations)
+    if folders and not (migrations / "meta" / "_journal.json").exists():
+        return _read_folders(root, migrations, folders, journal_sha256)
+    if folders:
+        raise MigrationRefused(
+            f"{folder} holds a journal and folders such as {folders[0]}: two formats at once.",
+            "Run `drizzle-kit up`, and remove meta/ with the journal.",
+        )
     content = _read(_inside(migrations, migrations / "meta" / "_journal.json"))
     found = hashlib.sha256(content).hexdigest()
     if found != journal_sha256:
@@ -51,6 +61,43 @@ def _read_all(root: Path, folder: str, journal_sha256: str) -> list[MigrationTex
         digest = hashlib.sha256(sql).hexdigest()
         texts.append(
             MigrationText(tag=entry.tag, when=entry.when, hash=digest, sql=_text(entry.tag, sql))
+        )
+    return texts
+
+
+def _folders(migrations: Path) -> list[str]:
+    """Names of the folders that drizzle 1.x would apply, in its order."""
+    if not migrations.is_dir():
+        return []
+    return sorted(
+        one.name
+        for one in migrations.iterdir()
+        if is_folder(one.name) and (one / "migration.sql").exists()
+    )
+
+
+def _read_folders(
+    root: Path, migrations: Path, folders: list[str], pinned: str
+) -> list[MigrationText]:
+    texts = []
+    for name in folders:
+        sql = _read(_inside(root, migrations / name / "migration.sql"))
+        texts.append(
+            MigrationText(
+                tag=name,
+                when=folder_when(name),
+                hash=hashlib.sha256(sql).hexdigest(),
+                sql=_text(name, sql),
+                folder=True,
+            )
+        )
+    found = folders_sha256(texts)
+    if found != pinned:
+        raise MigrationRefused(
+            f"The migration folders have the digest {found[:12]}, the release says {pinned[:12]} "
+            "(journal_sha256).",
+            "Make the release again from the workspace that was tested in staging: its digest is "
+            "what `sha256sum */migration.sql | sha256sum` prints.",
         )
     return texts
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
     from activities.adapters.object_store import ObjectStore
-    from activities.adapters.postgres import Postgres
+    from activities.adapters.postgres.adapter import Postgres
     from activities.adapters.project import Project
     from activities.adapters.prometheus import Prometheus
 
@@ -105,6 +105,7 @@ class EnvironmentChecks:
             make("cluster", "slipway's Role", cluster.production_rights),
             make("staging", "slipway's Role in staging", cluster.staging_rights),
             make("cluster", "the Deployments", cluster.deployments),
+            make("cluster", "settings of the services", cluster.settings),
             make("cluster", "the version of Kubernetes", cluster.version),
             make("addresses", "the addresses of the services", cluster.addresses),
             make("bucket", f"bucket {plan.backup.bucket}", bucket.protection),

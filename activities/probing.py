@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from activities.adapters.http import Http
 
 _TAIL = 500
+_LABEL = {"x-slipway-synthetic": "1"}
 
 
 class Prober:
@@ -43,6 +44,16 @@ class Prober:
         except answers.Wrong as error:
             return str(error)
         return ""
+
+    async def read(self, service: Service, path: str) -> str:
+        """Ask a path that only reads, labelled as slipway's own; only 2xx is an answer."""
+        try:
+            answer = await self._http.fetch(
+                "GET", (service.url or "").rstrip("/") + path, headers=_LABEL
+            )
+        except answers.NoAnswer as error:
+            return f"{path}: {error}"
+        return "" if 200 <= answer.status < 300 else f"{path}: {answer.status}"
 
     async def by_log(self, service: Service, namespace: str, pods: list[str]) -> str:
         """Probe a service of kind log by the lines of its pods; one of them must be alive."""

@@ -2,17 +2,21 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
 
 from activities.heartbeat import Progress, current_progress
+from activities.log_history import logs_before
+from activities.settings import Settings
 from slipway.errors import Absent, ChangedMeanwhile, ForeignChange, SlipwayError, Unreachable
+from slipway.judgements import images, writes
 from slipway.judgements import workload as objects
-from slipway.judgements import writes
-from slipway.judgements.logs import LogLine, classify
+from slipway.judgements.logs import LogLine
 from slipway.judgements.pods import Trouble
 from slipway.judgements.rollout import (
+    STANDS,
     Judged,
     Policy,
     Sightings,
@@ -50,9 +54,11 @@ _MISSES = 30
 class Rollouts:
     """Deployments of one cluster."""
 
-    def __init__(self, cluster: "Cluster") -> None:
-        """`cluster` holds the Deployments."""
+    def __init__(self, cluster: "Cluster", *, stands: Mapping[str, float] = STANDS) -> None:
+        """`cluster` holds the Deployments; `stands`: how long each sign of doom must last."""
         self._cluster = cluster
+        self._settings = Settings(cluster)
+        self._stands = stands
 
     @activity.defn(name="rollout.capture")
     async def capture(self, request: Capture) -> Captured:
@@ -62,14 +68,17 @@ class Rollouts:
         deployment = await self._at_rest(work)
         replica_sets = await self._cluster.list_replica_sets(deployment)
         captured = objects.capture(deployment, replica_sets, work.container)
-        if not request.logs:
-            return captured
         pods = await self._cluster.list_pods_of(deployment)
         current = [
             one for one in pods if objects.label(one, objects.HASH_LABEL) == captured.pod_hash
         ]
-        rates = await self._log_rates(request, current)
-        return captured.model_copy(update={"log_rates": rates})
+        ids = sorted(set(images.told(current, work.container).values()))
+        settings = await self._settings.of(work.namespace, captured.template)
+        more: dict[str, Any] = {"image_ids": ids, "settings": settings}
+        if request.logs:
+            before = await logs_before(self._cluster, work, current, request.logs, request.baseline)
+            more |= {"log_rates": before.per_second, "log_templates": before.kinds}
+        return captured.model_copy(update=more)
 
     async def _at_rest(self, work: Workload) -> Raw:
         """Return the Deployment, after a moment of patience: any annotation that somebody writes
@@ -80,23 +89,6 @@ class Rollouts:
             if not objects.unrest(deployment) or time.monotonic() > until:
                 return deployment
             await asyncio.sleep(0.25)
-
-    async def _log_rates(self, request: Capture, pods: list[Raw]) -> dict[str, float]:
-        """Return error lines per second by class, of all pods together, in the time before."""
-        work, now = request.workload, time.time()
-        total = {one.name: 0.0 for one in request.logs}
-        for pod in pods:
-            seconds = min(request.baseline, max(1.0, now - objects.born(pod)))
-            try:
-                lines = await self._cluster.pod_log(
-                    work.namespace, objects.name_of(pod), work.container, since_seconds=seconds
-                )
-            except Absent:
-                continue  # went away since the pods were listed
-            recent = (one for one in lines if one.at >= now - seconds)
-            for name, count in classify(recent, request.logs).items():
-                total[name] += count / seconds
-        return total
 
     @activity.defn(name="rollout.apply")
     async def apply(self, request: Apply) -> Applied:
@@ -158,17 +150,31 @@ class Rollouts:
 
         Raises ForeignChange when the template is not the awaited one any more.
         """
-        policy = Policy(
-            uid=request.uid, template=request.template, deadline=max(request.deadline, 1.0)
-        )
         progress = current_progress()
-        judged = await self._until_decided(request, policy, progress)
+        judged = await self._until_decided(request, self._policy(request), progress)
         if judged.progress is Standing.SUPERSEDED:
             raise ForeignChange(
                 judged.because,
                 "Look at it with kubectl; slipway does not fight over a template.",
             )
-        return await self._outcome(request.workload, judged)
+        said = ""
+        if request.back and request.captured is not None:
+            work, then = request.workload, request.captured.settings
+            said = await self._settings.changed(work.namespace, request.template, then)
+        return await self._outcome(request.workload, judged, said)
+
+    def _policy(self, request: AwaitRollout) -> Policy:
+        before = request.captured
+        return Policy(
+            uid=request.uid,
+            template=request.template,
+            deadline=max(request.deadline, 1.0),
+            container=request.workload.container,
+            image=request.image,
+            comparable=images.reports_digests(before.image, before.image_ids) if before else None,
+            back=request.back,
+            stands=self._stands,
+        )
 
     async def _until_decided(
         self, request: AwaitRollout, policy: Policy, progress: Progress
@@ -232,9 +238,9 @@ class Rollouts:
         written = await self._cluster.patch_deployment(deployment, write.operations)
         return _applied(written, changed=write.changes_template)
 
-    async def _outcome(self, work: Workload, judged: Judged) -> RolledOut:
+    async def _outcome(self, work: Workload, judged: Judged, settings: str) -> RolledOut:
         tail: list[str] = []
-        because = judged.because
+        because = judged.because + settings
         if judged.progress is not Standing.DONE and judged.culprit is not None:
             tail = await self._tail(work, judged.culprit)
             last = f" Its log ends: {tail[-1][:200]}" if tail else ""

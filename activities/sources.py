@@ -13,10 +13,11 @@ from slipway.judgements.counters import (
     Unreadable,
     fold,
     fold_buckets,
+    fold_slow,
     prefix_of,
     quantile,
 )
-from slipway.judgements.logs import LogLine, classify
+from slipway.judgements.logs import ErrorLines, LogLine, classify, in_steps
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import coverage
 from slipway.judgements.workload import Raw
@@ -41,7 +42,8 @@ class Sources:
         self.pods_missing: Unreadable | None = None
         self.traffic: dict[str, Traffic | Unreadable] = {}
         self.buckets: dict[str, dict[float, float] | Unreadable] = {}
-        self.lines: dict[str, dict[str, int] | Unreadable] = {}
+        self.slow: dict[str, Traffic] = {}
+        self.lines: dict[str, ErrorLines | Unreadable] = {}
         self.rates: dict[str, dict[str, float]] = {}
         self.connections: float | Unreadable | None = None
         self.external: float | Unreadable | None = None
@@ -100,11 +102,13 @@ class Sources:
             return
         series = await self._samples(self._request.metrics.latency, judged, time.time(), began)
         for one in judged:
-            self.buckets[one.service.name] = (
-                series
-                if isinstance(series, Unreadable)
-                else fold_buckets(series, self._known(one), began)
-            )
+            name, pods = one.service.name, self._known(one)
+            if isinstance(series, Unreadable):
+                self.buckets[name] = series
+                continue
+            self.buckets[name] = fold_buckets(series, pods, began)
+            limit = self._request.limits.latency_p95
+            self.slow[name] = fold_slow(series, pods, began, limit)
 
     async def read_shared(self, began: float) -> None:
         """Read the database's connections, and the external calls of the services in focus."""
@@ -114,7 +118,7 @@ class Sources:
         at, metrics = time.time(), self._request.metrics
         window = max(at - began, 4 * metrics.scrape_interval)
         namespace = self._request.watched[0].workload.namespace
-        pods = _regex(judged)
+        pods = regex_of(judged)
         self.connections, self.external = await asyncio.gather(
             *(
                 self._metrics.number(
@@ -138,7 +142,8 @@ class Sources:
         except SlipwayError as error:
             self.lines[name] = Unreadable(error.what.rstrip("."), error.remedy)
             return
-        self.lines[name] = classify((one for one in lines if one.at >= began), self._request.logs)
+        step = self._request.metrics.scrape_interval
+        self.lines[name] = in_steps(lines, self._request.logs, began, step, time.time())
         before = classify((one for one in lines if one.at < began), self._request.logs)
         usual = {key: count / baseline for key, count in before.items()}
         self.rates[name] = usual if watched.log_rates is None else dict(watched.log_rates)
@@ -161,7 +166,7 @@ class Sources:
         if not all(one.pod_hash for one in watched):
             return Unreadable("the ReplicaSet of a service is not known")
         metrics = self._request.metrics
-        query = fill(selector, namespace=watched[0].workload.namespace, pods=_regex(watched))
+        query = fill(selector, namespace=watched[0].workload.namespace, pods=regex_of(watched))
         window = at - began + 2 * metrics.scrape_interval + _LOOKBACK
         return await self._metrics.samples(metrics.url, query, window, at)
 
@@ -179,7 +184,7 @@ class Sources:
         requests, failures = sum(one.requests for one in read), sum(one.failures for one in read)
         return f"{failures} of {requests} requests failed, {len(read)} services readable"
 
-    def reading(self, watched: Watched, health: str) -> Reading:
+    def reading(self, watched: Watched, health: str, judged: str) -> Reading:
         """Return what was read of one service."""
         name = watched.service.name
         traffic, buckets = self.traffic.get(name), self.buckets.get(name)
@@ -191,12 +196,13 @@ class Sources:
             failures=read.failures,
             failing_scrapes=read.failing_scrapes,
             p95=quantile(buckets, 0.95) if isinstance(buckets, dict) else None,
-            error_lines=lines if isinstance(lines, dict) else {},
+            error_lines=lines.totals if isinstance(lines, ErrorLines) else {},
             health=health,
+            judged=judged,
         )
 
 
-def _regex(watched: list[Watched]) -> str:
+def regex_of(watched: list[Watched]) -> str:
     """A regular expression of the pod names of these services. Names are DNS labels."""
     prefixes = (prefix_of(one.workload.deployment, one.pod_hash) for one in watched)
     return "|".join(f"{prefix}.+" for prefix in prefixes)

@@ -11,9 +11,11 @@ from activities.heartbeat import Progress
 from activities.probing import Prober
 from activities.sources import Sources
 from slipway.judgements.corruption import judge_probe
-from slipway.judgements.counters import Unreadable
+from slipway.judgements.counters import Traffic, Unreadable
+from slipway.judgements.extension import ASKING_RATE, extension
 from slipway.judgements.health import count_probe, judge_health
 from slipway.judgements.pods import restarts
+from slipway.judgements.readings import say_scrapes
 from slipway.judgements.traffic import nothing_to_read
 from slipway.judgements.window import (
     ServiceRead,
@@ -21,10 +23,12 @@ from slipway.judgements.window import (
     judge_now,
     judge_service,
     judge_shared,
+    say_judged,
+    seen_of,
 )
 from slipway.judgements.workload import name_of
-from slipway.messages.watch import Mark, Reading, SliceSeen, Watched, WatchSlice
-from slipway.plan import ServiceKind
+from slipway.messages.watch import Asked, Kept, Mark, Reading, SliceSeen, Watched, WatchSlice
+from slipway.plan import Service, ServiceKind
 from slipway.verdicts import Kind, Signal, Verdict, weight
 
 if TYPE_CHECKING:
@@ -62,6 +66,7 @@ class _Seen:
     health: dict[str, str] = field(default_factory=dict)
     alarms: list[Verdict] = field(default_factory=list)
     corruption: list[Verdict] = field(default_factory=list)
+    asked: dict[str, Asked] = field(default_factory=dict)
 
 
 class Window:
@@ -71,13 +76,19 @@ class Window:
         self._tools = instruments
         self._request = request
         self._progress = progress
-        self._seen = _Seen(failing=dict(request.mark.failing) if request.mark else {})
+        before = request.mark or Mark(began=0.0)
+        self._seen = _Seen(failing=dict(before.failing), asked=dict(before.asked))
         self._alarm = asyncio.Event()
         self._limit = asyncio.Semaphore(_SIDE_BY_SIDE)
         self._sources = Sources(instruments.cluster, instruments.metrics, request)
+        self._mark = before
 
     async def watch(self) -> SliceSeen:
-        """Read until the slice ends or something calls for a rollback, then judge."""
+        """Read until the slice ends or something calls for a rollback, then judge.
+
+        A ROLLBACK that an earlier attempt saw stands: samples that arrived late since must not
+        change it.
+        """
         begun = time.monotonic()
         mark = await self._begin()
         tasks = [asyncio.create_task(loop) for loop in self._loops(mark)]
@@ -98,25 +109,44 @@ class Window:
                 raise one
         others = [one for one in found if one.kind is not Kind.ROLLBACK]
         verdicts = sorted([*self._seen.alarms, *others], key=lambda one: -weight(one.kind))
+        seen = [seen_of(self._of(one), self._request, mark, last=True) for one in self._judged()]
         return SliceSeen(
-            mark=mark.model_copy(update={"failing": self._seen.failing}),
+            mark=mark.model_copy(update={"failing": self._seen.failing, "asked": self._seen.asked}),
             verdicts=verdicts,
-            readings=[self._reading(one) for one in self._request.watched],
+            readings=[self._reading(one, mark) for one in self._request.watched],
+            more=extension(seen, verdicts, self._request),
+            used={
+                one.service.name: say_scrapes(one.traffic, mark.began)
+                for one in seen
+                if isinstance(one.traffic, Traffic)
+            },
             connections=_number(self._sources.connections),
             external=_number(self._sources.external),
         )
 
     async def _begin(self) -> Mark:
-        """Return the window's mark; its first slice makes it."""
-        began = time.time()
+        """Return the window's mark; the first attempt at its first slice makes it."""
+        began, told = time.time(), self._progress.kept
         await self._sources.look_at_pods()
-        if self._request.mark is not None:
-            return self._request.mark
-        return Mark(began=began, restarts=restarts(self._sources.pods))
+        before = Kept.model_validate_json(told) if told else None
+        mark = self._request.mark or (before.mark if before else None)
+        self._mark = mark or Mark(began=began, restarts=restarts(self._sources.pods))
+        self._keep()
+        self._ring(before.alarms if before else [])
+        return self._mark
+
+    def _keep(self) -> None:
+        kept = Kept(mark=self._mark, alarms=self._seen.alarms)
+        self._progress.keep(kept.model_dump_json())
 
     def _loops(self, mark: Mark) -> list[Coroutine[None, None, None]]:
         loops: list[Coroutine[None, None, None]] = [
             self._probe(one) for one in self._request.watched
+        ]
+        loops += [
+            self._ask(one)
+            for one in self._request.watched
+            if one.service.name in self._request.synthetic
         ]
         if self._request.corruption:
             loops.append(self._corruption())
@@ -152,10 +182,9 @@ class Window:
         if request.last:
             reads += [sources.read_latency(mark.began), sources.read_shared(mark.began)]
         await asyncio.gather(*reads)
-        seconds = max(1e-3, time.time() - mark.began)
         found = list(self._seen.corruption)
         for one in request.watched:
-            found += judge_service(self._of(one), request, mark, seconds)
+            found += judge_service(self._of(one), request, mark)
         if sources.connections is not None and sources.external is not None:
             shared = Shared(sources.connections, sources.external)
             focus = [self._of(one) for one in request.watched if one.focus]
@@ -171,9 +200,20 @@ class Window:
             pods=sources.pods_of(watched),
             traffic=sources.traffic.get(name, Unreadable("nothing was read yet")),
             buckets=sources.buckets.get(name),
+            slow=sources.slow.get(name),
             lines=sources.lines.get(name),
             rates=sources.rates.get(name),
+            asked=self._seen.asked.get(name),
         )
+
+    def _judged(self) -> list[Watched]:
+        """The services whose scrapes are kept: those the window is about, and those that alarm."""
+        alarming = {one.service for one in self._seen.alarms}
+        return [
+            one
+            for one in self._request.watched
+            if one.service.name in alarming or (self._request.last and one.focus)
+        ]
 
     async def _probe(self, watched: Watched) -> None:
         """Probe one service again and again; three failures in a row raise the alarm."""
@@ -195,10 +235,34 @@ class Window:
         pods = [name_of(one) for one in self._sources.pods_of(watched)]
         return await self._tools.prober.by_log(watched.service, watched.workload.namespace, pods)
 
+    async def _ask(self, watched: Watched) -> None:
+        """Ask a service's read paths again and again, at a steady rate."""
+        service, number = watched.service, 0
+        pause = 1 / (ASKING_RATE * self._request.time_scale)
+        begun = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                path = service.read_paths[number % len(service.read_paths)]
+                group.create_task(self._ask_once(service, path))
+                number += 1
+                await asyncio.sleep(max(0.0, begun + number * pause - time.monotonic()))
+
+    async def _ask_once(self, service: Service, path: str) -> None:
+        async with self._limit:
+            problem = await self._tools.prober.read(service, path)
+        before = self._seen.asked.get(service.name, Asked())
+        self._seen.asked[service.name] = Asked(
+            requests=before.requests + 1,
+            failures=before.failures + bool(problem),
+            example=before.example or problem,
+        )
+
     async def _corruption(self) -> None:
         """Run the corruption probes once."""
         request = self._request
-        results = await self._tools.probes.run(request.probe_url, request.corruption)
+        results = await self._tools.probes.run(
+            request.probe_url, request.corruption, request.probes_before
+        )
         self._seen.corruption = [
             one for one in map(judge_probe, results) if one.kind is not Kind.PROCEED
         ]
@@ -210,10 +274,14 @@ class Window:
             if verdict.kind is Kind.ROLLBACK and (verdict.service, verdict.signal) not in known:
                 self._seen.alarms.append(verdict)
                 self._alarm.set()
+                self._keep()
 
-    def _reading(self, watched: Watched) -> Reading:
+    def _reading(self, watched: Watched, mark: Mark) -> Reading:
         health = self._seen.health.get(watched.service.name, "")
-        return self._sources.reading(watched, health)
+        judged = ""
+        if watched in self._judged():
+            judged = say_judged(seen_of(self._of(watched), self._request, mark, last=True))
+        return self._sources.reading(watched, health, judged)
 
 
 def _number(value: float | Unreadable | None) -> float | None:

@@ -1,8 +1,9 @@
 """What slipway does in a cluster: read Deployments and their pods, write templates and a Lease."""
 
+from collections.abc import Awaitable
 from typing import Any
 
-from activities.adapters.kube_api import JSON_PATCH, KubeApi, Target
+from activities.adapters.kube_api import JSON_PATCH, METADATA, KubeApi, Target
 from slipway.errors import Absent
 from slipway.judgements.environment import Right
 from slipway.judgements.logs import LogLine, parse_lines
@@ -98,12 +99,19 @@ class Cluster:
         )
         return parse_lines(text)
 
+    async def config_map(self, namespace: str, name: str) -> Raw | None:
+        """Return a ConfigMap, or None when there is none."""
+        target = Target("", "v1", "configmaps", namespace, name)
+        return await _if_there(self._api.read(target, "get"))
+
+    async def secret_metadata(self, namespace: str, name: str) -> Raw | None:
+        """Return a Secret's metadata, or None when there is none. Its content is not asked for."""
+        target = Target("", "v1", "secrets", namespace, name)
+        return await _if_there(self._api.read(target, "get", accept=METADATA))
+
     async def get_lease(self, namespace: str, name: str) -> Raw | None:
         """Return a Lease, or None when there is none."""
-        try:
-            return await self._api.read(_leases(namespace, name), "get")
-        except Absent:
-            return None
+        return await _if_there(self._api.read(_leases(namespace, name), "get"))
 
     async def create_lease(self, namespace: str, body: Raw) -> Raw:
         """Create a Lease. Raises ChangedMeanwhile when it is there already."""
@@ -123,8 +131,8 @@ class Cluster:
         """Return the API server's version, such as `v1.36.3`."""
         return await self._api.version()
 
-    async def may(self, namespace: str, right: Right) -> bool:
-        """Ask the API server whether slipway has a right in a namespace."""
+    async def may(self, namespace: str, right: Right, name: str = "") -> bool:
+        """Ask the API server whether slipway has a right in a namespace, or on one object there."""
         attributes = {
             "namespace": namespace,
             "verb": right.verb,
@@ -132,8 +140,7 @@ class Cluster:
             "resource": right.resource,
             "subresource": right.subresource,
         }
-        if right.resource == "namespaces":
-            attributes["name"] = namespace
+        attributes["name"] = namespace if right.resource == "namespaces" else name
         target = Target("authorization.k8s.io", "v1", "selfsubjectaccessreviews")
         body = {"spec": {"resourceAttributes": attributes}}
         answer = await self._api.write("POST", target, "create", body)
@@ -149,6 +156,13 @@ class Cluster:
             if after is None:
                 break
         return found
+
+
+async def _if_there(reading: Awaitable[Raw]) -> Raw | None:
+    try:
+        return await reading
+    except Absent:
+        return None
 
 
 def _continue(after: str | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ The client's typed models are not used: they drop fields that they do not know.
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from activities.adapters.processes import uninterrupted
-from slipway.errors import Absent, ChangedMeanwhile, SlipwayError, Unreachable
+from slipway.errors import Absent, ChangedMeanwhile, Forbidden, SlipwayError, Unreachable
 from slipway.judgements.environment import rule_for
 from slipway.verdicts import Reason
 
@@ -30,14 +31,15 @@ _THREADS = 8
 _TEST_FAILED = "the server rejected our request due to an error in our request"
 """What Kubernetes says, and all it says, when the test of a JSON patch fails."""
 
+_MISSING_RIGHT = re.compile(r'^[\w./-]+( "[^"]*")? is forbidden: User ".*?" cannot ')
+"""How a request is refused for want of a right. Admission (a quota, a policy, a webhook) answers
+403 as well, and also says "forbidden"."""
+
 JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+"""Asks for an object without its content."""
+ANYTHING = "application/json, */*"
 JSON_PATCH = "application/json-patch+json"
-
-
-class Forbidden(SlipwayError):
-    """A right is missing; the remedy is the line to add to the Role."""
-
-    reason = Reason.ENVIRONMENT_NOT_READY
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,12 @@ class KubeApi:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    async def read(self, target: Target, verb: str, **query: Any) -> dict[str, Any]:
+    async def read(
+        self, target: Target, verb: str, *, accept: str = ANYTHING, **query: Any
+    ) -> dict[str, Any]:
         """GET one JSON document. `verb`: get or list, for naming a missing right."""
-        return _document(target, await self._send("GET", target, verb, query=query))
+        found = await self._send("GET", target, verb, query=query, accept=accept)
+        return _document(target, found)
 
     async def version(self) -> str:
         """Return the server's version."""
@@ -147,8 +152,10 @@ class KubeApi:
         query: Mapping[str, Any],
         body: Any = None,
         kind: str = JSON,
+        accept: str = ANYTHING,
     ) -> bytes:
-        call = partial(self._request, method, target.path, query, body, kind)
+        headers = {"Accept": accept, "Content-Type": kind}
+        call = partial(self._request, method, target.path, query, body, headers)
         try:
             return await self._answered(target, verb, call)
         except Forbidden as forbidden:
@@ -162,12 +169,13 @@ class KubeApi:
         except ApiException as error:
             raise self._explained(target, verb, error) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unreachable(f"{type(error).__name__}: {error}") from None
+            raise self._unreachable(f"did not answer: {type(error).__name__}: {error}") from None
 
     async def _refuse_starting(self, forbidden: Forbidden) -> None:
         """An API server that has just started forbids everything until it has read the Roles: that
         is no missing right. Raises Unreachable while it does not say that it is ready."""
-        ready = partial(self._request, "GET", "/readyz", {}, None, JSON)
+        headers = {"Accept": ANYTHING}
+        ready = partial(self._request, "GET", "/readyz", {}, None, headers)
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, ready)
         except (ApiException, urllib3.exceptions.HTTPError, OSError):
@@ -178,13 +186,18 @@ class KubeApi:
             ) from None
 
     def _request(
-        self, method: str, path: str, query: Mapping[str, Any], body: Any, kind: str
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Any,
+        headers: Mapping[str, str],
     ) -> bytes:
         answer = self._client.call_api(
             path,
             method,
             query_params=[(key, value) for key, value in query.items() if value is not None],
-            header_params={"Accept": "application/json, */*", "Content-Type": kind},
+            header_params=dict(headers),
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
@@ -200,7 +213,7 @@ class KubeApi:
 
     def _explained(self, target: Target, verb: str, error: ApiException) -> SlipwayError:
         status, said = error.status or 0, _said(error)
-        if status == 403 and "forbidden" in said.lower() and "quota" not in said.lower():
+        if status == 403 and _MISSING_RIGHT.search(said):
             # a namespace's own right stands in the Role of that namespace
             where = target.namespace or target.name or "-"
             remedy = rule_for(verb, target.group, target.resource, target.subresource, where)
@@ -215,14 +228,14 @@ class KubeApi:
                 "Renew the token that KUBECONFIG or the service account gives.",
             )
         if status in (0, 408, 429) or status >= 500:
-            return self._unreachable(f"{status} {said}".strip())
+            return self._unreachable(f"answered {status} {said}".strip())
         return SlipwayError(
             f"Kubernetes refused to {verb} {target}: {status} {said}.", "Correct what it names."
         )
 
     def _unreachable(self, said: str) -> Unreachable:
         return Unreachable(
-            f"The Kubernetes API at {self.host} did not answer: {said[:300]}.",
+            f"The Kubernetes API at {self.host} {said[:300]}.",
             "Check that it runs and that KUBECONFIG leads to it; then retry.",
         )
 

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from activities.adapters import store_probe
 from activities.adapters.processes import uninterrupted
 from activities.adapters.s3_api import Missing, S3Api, Taken
 from activities.adapters.store_probe import BucketStanding
+from activities.adapters.work_folders import sha256_of_file
 from slipway.errors import BackupFailed, RecordConflict, SlipwayError
 
 _PART = 16 * 1024 * 1024
@@ -40,29 +41,43 @@ class ObjectStore(S3Api):
 
         The same content there already is a success. Raises RecordConflict for other content.
         """
-        digest = hashlib.sha256(content)
+        await self.put_version(bucket, key, content, media_type)
+        return hashlib.sha256(content).hexdigest()
+
+    async def put_version(
+        self, bucket: str, key: str, content: bytes, media_type: str = "application/sql"
+    ) -> str:
+        """Write an object that must not exist yet and return its version. The same content there
+        already is a success (a reply may be lost). Raises RecordConflict for other content."""
+        digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
         try:
-            await self.call(
+            done = await self.call(
                 "put_object",
                 Bucket=bucket,
                 Key=key,
                 Body=content,
                 ContentType=media_type,
-                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                ChecksumSHA256=digest,
                 IfNoneMatch="*",
             )
         except Taken:
-            stands, _ = await self.sha256_of(bucket, key) or ("", 0)
-            if stands != digest.hexdigest():
+            stands = await self.head(bucket, key)
+            found = await self.sha256_of(bucket, key)
+            if stands is None or found is None or found[0] != hashlib.sha256(content).hexdigest():
                 raise RecordConflict(
                     f"{bucket}/{key} already holds other content.",
                     "Look at who wrote it; nothing was overwritten.",
                 ) from None
-        return digest.hexdigest()
+            return stands.version
+        return str(done.get("VersionId", ""))
 
-    async def put_file(self, bucket: str, key: str, file: Path) -> str:
+    async def put_file(
+        self, bucket: str, key: str, file: Path, told: Callable[[int], None] | None = None
+    ) -> str:
         """Upload a file in parts, each with its checksum, to a key that must not exist yet;
         return its version. A failed or cancelled upload leaves nothing behind.
+
+        `told` is called with the bytes uploaded so far.
         """
         common = {"Bucket": bucket, "Key": key}
         begun = await self.call(
@@ -73,7 +88,7 @@ class ObjectStore(S3Api):
         )
         common["UploadId"] = begun["UploadId"]
         try:
-            parts = await self._parts(file, common)
+            parts = await self._parts(file, common, told)
             done = await self.call(
                 "complete_multipart_upload",
                 **common,
@@ -90,8 +105,28 @@ class ObjectStore(S3Api):
             raise
         return str(done.get("VersionId", ""))
 
-    async def _parts(self, file: Path, common: dict[str, Any]) -> list[dict[str, Any]]:
+    async def put_beside(self, bucket: str, key: str, file: Path) -> str:
+        """Upload a file to a key, or, where an attempt that was cut off has written something else
+        there, to one of the same name with a number; return the key."""
+        folder, slash, name = key.rpartition("/")
+        stem, dot, ending = name.partition(".")
+        digest = await asyncio.to_thread(sha256_of_file, file)
+        for number in ("", *(f"-{one}" for one in range(2, 100))):
+            here = f"{folder}{slash}{stem}{number}{dot}{ending}"
+            try:
+                await self.put_file(bucket, here, file)
+            except RecordConflict:
+                found = await self.sha256_of(bucket, here)
+                if found is None or found[0] != digest:
+                    continue
+            return here
+        raise RecordConflict(f"{bucket}/{key} and 98 more of its name exist.", "Look at them.")
+
+    async def _parts(
+        self, file: Path, common: dict[str, Any], told: Callable[[int], None] | None
+    ) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = []
+        sent = 0
         with file.open("rb") as source:
             while (piece := await asyncio.to_thread(source.read, _PART)) or not parts:
                 number = len(parts) + 1
@@ -100,6 +135,9 @@ class ObjectStore(S3Api):
                     "upload_part", **common, PartNumber=number, Body=piece, ChecksumSHA256=digest
                 )
                 parts.append({"PartNumber": number, "ETag": done["ETag"], "ChecksumSHA256": digest})
+                sent += len(piece)
+                if told is not None:
+                    told(sent)
         return parts
 
     async def _abort(self, common: dict[str, Any]) -> None:
@@ -157,13 +195,20 @@ class ObjectStore(S3Api):
         finally:
             body.close()
 
-    async def sha256_of(self, bucket: str, key: str) -> tuple[str, int] | None:
-        """Read a whole object and return its SHA-256 and size; None when it is not there."""
+    async def sha256_of(
+        self, bucket: str, key: str, told: Callable[[int], None] | None = None
+    ) -> tuple[str, int] | None:
+        """Read a whole object and return its SHA-256 and size; None when it is not there.
+
+        `told` is called with the bytes read so far.
+        """
         digest, size = hashlib.sha256(), 0
         try:
             async for piece in self.stream(bucket, key):
                 digest.update(piece)
                 size += len(piece)
+                if told is not None:
+                    told(size)
         except Missing:
             return None
         return digest.hexdigest(), size
@@ -175,9 +220,14 @@ class ObjectStore(S3Api):
             async for piece in self.stream(bucket, key):
                 digest.update(piece)
                 await asyncio.to_thread(into.write, piece)
+            into.flush()
         except Missing:
             return None
-        into.flush()
+        except OSError as error:
+            raise BackupFailed(
+                f"{bucket}/{key} cannot be kept where the worker runs: {error.strerror}.",
+                "Free disk space there, or point TMPDIR elsewhere.",
+            ) from error
         return digest.hexdigest()
 
     async def head(self, bucket: str, key: str, version: str = "") -> Stored | None:
@@ -217,6 +267,16 @@ class ObjectStore(S3Api):
         """Delete one version of an object, also when cancelled meanwhile."""
         pinned = {"VersionId": version} if version else {}
         await uninterrupted(self.call("delete_object", Bucket=bucket, Key=key, **pinned))
+
+    async def unfinished(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
+        """Return key and ID of every upload below a prefix that was begun and not completed.
+        Raises Refused where the key may not list them."""
+        found = await self.call("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
+        return [(str(one["Key"]), str(one["UploadId"])) for one in found.get("Uploads", [])]
+
+    async def give_up(self, bucket: str, key: str, upload: str) -> None:
+        """Drop the parts of an upload that was not completed."""
+        await self._abort({"Bucket": bucket, "Key": key, "UploadId": upload})
 
     async def standing(self, bucket: str, prefix: str) -> BucketStanding | None:
         """Return how a bucket stands and what slipway may do there; None when there is none."""

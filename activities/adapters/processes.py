@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,21 @@ TAIL = 16_384
 """Bytes kept of what a child wrote."""
 GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
+FROZEN = 20.0
+"""Seconds that a child may be stopped (SIGSTOP, a debugger): the server keeps what it holds, such
+as the locks of a migration, until it is ended."""
+_LOOK = 2.0
 _PASSWORD_IN_URL = re.compile(r"(\w+://[^\s:/@]*:)[^\s@]*@")
 
 
 class DeadlinePassed(SlipwayError):
     """A child that did not end in time and was killed."""
+
+    final = False
+
+
+class Frozen(SlipwayError):
+    """A child that somebody has stopped, and that was killed."""
 
     final = False
 
@@ -48,6 +59,7 @@ async def run(
     *,
     env: Mapping[str, str],
     cwd: Path | None = None,
+    stdin: int | None = None,
     stdout: int | None = None,
     pass_fds: Sequence[int] = (),
     secrets: Sequence[str] = (),
@@ -56,17 +68,23 @@ async def run(
 ) -> Finished:
     """Run a command to its end and return what it left. A non-zero exit code is no error here.
 
-    `stdout`: a file descriptor that takes the output instead of it being kept. `keep`: bytes kept.
+    `stdin`: a file descriptor that it reads from instead of from nothing. `stdout`: one that takes
+    the output instead of it being kept. `keep`: bytes kept.
     `secrets` never appear in the result. When the caller is cancelled, or after `deadline`
     seconds, the child's whole group is ended before this returns.
-    Raises SlipwayError when the program is missing, DeadlinePassed at the deadline.
+    Raises SlipwayError when the program is missing, DeadlinePassed at the deadline, Frozen when the
+    child or one of its own was stopped and not continued.
     """
-    child = await _start(command, env, cwd, stdout, pass_fds)
+    child = await _start(command, env, cwd, (stdin, stdout), pass_fds)
+    watch = asyncio.create_task(_watch(child.pid, Path(command[0]).name))
+    work = asyncio.create_task(_outcome(child, keep))
+    waited: set[asyncio.Task[Any]] = {watch, work}
     try:
         async with asyncio.timeout(deadline):
-            out, err, code = await asyncio.gather(
-                _tail(child.stdout, keep), _tail(child.stderr, TAIL), child.wait()
-            )
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+            out, err, code = await work
     except TimeoutError:
         await uninterrupted(_end(child))
         raise DeadlinePassed(
@@ -76,22 +94,56 @@ async def run(
     except BaseException:
         await uninterrupted(_end(child))
         raise
+    finally:
+        watch.cancel()
+        work.cancel()
+        await asyncio.gather(watch, work, return_exceptions=True)
     return Finished(code, redact(out, secrets), redact(err, secrets))
+
+
+async def _outcome(child: asyncio.subprocess.Process, keep: int) -> tuple[str, str, int]:
+    """What a child writes and how it ends."""
+    return await asyncio.gather(_tail(child.stdout, keep), _tail(child.stderr, TAIL), child.wait())
+
+
+async def _watch(group: int, name: str) -> None:
+    """Raise Frozen when a process of a group stays stopped; where that cannot be seen, wait."""
+    since: float | None = None
+    while True:
+        await asyncio.sleep(min(_LOOK, FROZEN / 4))
+        now = time.monotonic()
+        since = (since or now) if await asyncio.to_thread(_is_stopped, group) else None
+        if since is not None and now - since >= FROZEN:
+            raise Frozen(
+                f"{name} was stopped for {FROZEN:g} s (SIGSTOP, a debugger?) and was killed.",
+                "It is tried again.",
+            )
+
+
+def _is_stopped(group: int) -> bool:
+    """Whether a process of a process group is stopped, as Linux tells it."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, of = stat.read_text().rpartition(") ")[2].split()[:3]
+            if state in "Tt" and int(of) == group:
+                return True
+    return False
 
 
 async def _start(
     command: Sequence[str],
     env: Mapping[str, str],
     cwd: Path | None,
-    stdout: int | None,
+    ends: tuple[int | None, int | None],
     pass_fds: Sequence[int],
 ) -> asyncio.subprocess.Process:
+    stdin, stdout = ends
     try:
         return await asyncio.create_subprocess_exec(
             *command,
             env=dict(env),
             cwd=cwd,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
             stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=tuple(pass_fds),

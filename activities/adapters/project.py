@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from activities.adapters.processes import Finished, run
+from activities.adapters.processes import TAIL, Finished, run
 from slipway.errors import SlipwayError
 
 _VERSION_DEADLINE = 20.0
@@ -23,15 +24,23 @@ class Project:
         deadline: float,
         given: Mapping[str, str] | None = None,
         secrets: Sequence[str] = (),
+        keep: int = TAIL,
     ) -> Finished:
         """Run a command in a workspace and return what it left.
 
-        `given`: variables beside the few that every command needs; `secrets` are never repeated.
+        `given`: variables beside the few that every command needs; `secrets` are never repeated;
+        `keep`: bytes of output kept.
         Raises SlipwayError when the program is missing, DeadlinePassed after `deadline` seconds.
         """
         with tempfile.TemporaryDirectory(prefix="slipway-home-") as home:
             env = {**_environment(home), **(given or {})}
-            return await run(command, env=env, cwd=workspace, secrets=secrets, deadline=deadline)
+            return await run(
+                command, env=env, cwd=workspace, secrets=secrets, deadline=deadline, keep=keep
+            )
+
+    def beside(self, program: str) -> str:
+        """Return the path of a program that was installed with slipway, else its name alone."""
+        return shutil.which(program, path=str(Path(sys.executable).parent)) or program
 
     async def version(self, program: str) -> str:
         """Return what a program says its version is; the empty text when it cannot be run."""

@@ -3,22 +3,27 @@
 The migration tool ends with exit code 1 and not one word of why. Its traffic passes through here
 unchanged, and the last error that the server reported is kept: with its SQLSTATE, so that a lock
 timeout can be told from a failure without running anything a second time.
+
+A rehearsal also has it wait for a look at the locks after each answer, and lets nothing through to
+another database than the rehearsal's copy.
 """
 
 import asyncio
 import contextlib
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
 
-from activities.adapters.postgres_url import Target
+from activities.adapters.postgres.url import Target
 
 _SSL_REQUEST = 80877103
 _GSS_REQUEST = 80877104
 _PIECE = 65_536
 _LONGEST_ERROR = 65_536
+_LONGEST_STARTUP = 10_000
+_VERSION_3 = 3 << 16
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,19 @@ class Relay:
 
     host = "127.0.0.1"
 
-    def __init__(self, target: Target) -> None:
-        """`target`: the server that every connection is passed on to."""
+    def __init__(
+        self,
+        target: Target,
+        *,
+        only: bool = False,
+        answered: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`target`: the server that every connection is passed on to. `only`: connections to
+        another of its databases are refused. `answered`: awaited each time the server is ready
+        for the next statement, before the command learns of it."""
         self._target = target
+        self._only = only
+        self._answered = answered
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self.error: ServerError | None = None
@@ -78,6 +93,12 @@ class Relay:
         self._connections.add(task)
         try:
             first = await _without_encryption(reader, writer)
+            if self._only:
+                first += await _rest_of_startup(first, reader)
+                if not _is_for(first, self._target.database):
+                    writer.write(_refusal(self._target.database))
+                    await writer.drain()
+                    return
             with contextlib.suppress(OSError, ssl.SSLError, asyncio.IncompleteReadError):
                 await self._pass_on(first, reader, writer)
         except (OSError, asyncio.IncompleteReadError):
@@ -96,7 +117,9 @@ class Relay:
             server_writer.write(first)
             pumps = [
                 asyncio.create_task(_pump(reader, server_writer)),
-                asyncio.create_task(_pump(server_reader, writer, _Ear(self._heard))),
+                asyncio.create_task(
+                    _pump(server_reader, writer, _Ear(self._heard), self._answered)
+                ),
             ]
             try:
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -118,6 +141,8 @@ class _Ear:
         self._report = report
         self._buffer = bytearray()
         self._skip = 0
+        self.ready = False
+        """Whether the server has said since that it is ready for the next statement."""
 
     def hear(self, piece: bytes) -> None:
         """Take the next bytes."""
@@ -133,6 +158,7 @@ class _Ear:
         if self._skip or len(self._buffer) < 5:
             return False
         kind, length = struct.unpack("!ci", self._buffer[:5])
+        self.ready = self.ready or kind == b"Z"
         if kind != b"E" or length > _LONGEST_ERROR:
             self._skip = 1 + max(length, 4)
             return True
@@ -154,11 +180,17 @@ class _Ear:
 
 
 async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ear: _Ear | None = None
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    ear: _Ear | None = None,
+    answered: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     while piece := await reader.read(_PIECE):
         if ear is not None:
             ear.hear(piece)
+            if ear.ready and answered is not None:
+                ear.ready = False
+                await answered()
         writer.write(piece)
         await writer.drain()
 
@@ -171,6 +203,29 @@ async def _without_encryption(reader: asyncio.StreamReader, writer: asyncio.Stre
             return first
         writer.write(b"N")
         await writer.drain()
+
+
+async def _rest_of_startup(first: bytes, reader: asyncio.StreamReader) -> bytes:
+    length = int(struct.unpack("!ii", first)[0])
+    if not 8 <= length <= _LONGEST_STARTUP:
+        raise OSError("no client of PostgreSQL")
+    return await reader.readexactly(length - 8)
+
+
+def _is_for(startup: bytes, database: str) -> bool:
+    """Whether a first message asks for this database, or only for a statement to be cancelled."""
+    if struct.unpack("!i", startup[4:8])[0] >> 16 != _VERSION_3 >> 16:
+        return True  # a cancellation carries a secret that only a session's own client has
+    parts = startup[8:].split(b"\0")
+    given = dict(zip(parts[::2], parts[1::2], strict=False))
+    wanted = given.get(b"database") or given.get(b"user", b"")
+    return wanted == database.encode() and b"replication" not in given
+
+
+def _refusal(database: str) -> bytes:
+    fields = {"S": "FATAL", "V": "FATAL", "C": "42501", "M": f"only {database} may be reached here"}
+    body = b"".join(f"{key}{value}".encode() + b"\0" for key, value in fields.items()) + b"\0"
+    return b"E" + struct.pack("!i", 4 + len(body)) + body
 
 
 async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

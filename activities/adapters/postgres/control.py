@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import sql
 
-from activities.adapters.postgres_sessions import Connection, Sessions, row, rows
-from activities.adapters.postgres_url import Target
+from activities.adapters import pooler_pause
+from activities.adapters.postgres import marks
+from activities.adapters.postgres.sessions import Connection, Sessions, row, rows
+from activities.adapters.postgres.url import Target
 from slipway.errors import Fenced, SlipwayError, Unreachable
 from slipway.judgements.backup import short_id
 from slipway.verdicts import Reason
@@ -80,19 +82,14 @@ async def _end_holders(connection: Connection, what: str) -> None:
 
 async def prepare(admin: Connection) -> None:
     """Make slipway's tables in the control database when they are not there."""
-    there = await row(admin, "SELECT to_regclass('slipway.database_swap') IS NOT NULL")
+    # the youngest table: where it is, all of them are
+    there = await row(admin, "SELECT to_regclass('slipway.pooler_pause') IS NOT NULL")
     if there and there[0]:
         return
     async with admin.transaction():
-        for statement in _MADE.split(";\n"):
+        for statement in [*_MADE.split(";\n"), marks.TABLE, pooler_pause.TABLE]:
             if statement.strip():
                 await admin.execute(statement.encode())
-
-
-async def fence_of(admin: Connection, database: str) -> tuple[int, str]:
-    """Return fence number and operation last written for a database; (0, "") when none was."""
-    found = await row(admin, "SELECT fence, op_id FROM slipway.fence WHERE database=%s", database)
-    return (int(found[0]), str(found[1])) if found else (0, "")
 
 
 async def claim(admin: Connection, database: str, fence: int, op_id: str, *, undo: bool) -> None:
@@ -213,7 +210,8 @@ async def end_sessions(
             for pid, user in found:
                 await _end(admin, pid, user)
                 ended.add(pid)
-            await asyncio.sleep(0.01)
+            if quiet < 2:
+                await asyncio.sleep(0.01)
     return len(ended)
 
 

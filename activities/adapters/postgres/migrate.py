@@ -1,18 +1,23 @@
 """One migration at work: its fence, a role of its own for each attempt, the project's command."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from activities.adapters import postgres_catalog as catalog
-from activities.adapters import postgres_control as control
-from activities.adapters.postgres_control import Attempt
-from activities.adapters.postgres_relay import Relay, ServerError
-from activities.adapters.postgres_sessions import Connection, Sessions
-from activities.adapters.postgres_url import Target
+import psycopg
+
+from activities.adapters.fallback.identity import log_whole
+from activities.adapters.postgres import catalog, control
+from activities.adapters.postgres.control import Attempt
+from activities.adapters.postgres.marks import Mark
+from activities.adapters.postgres.relay import Relay, ServerError
+from activities.adapters.postgres.sessions import Connection, Sessions
+from activities.adapters.postgres.url import Target
 from activities.adapters.processes import uninterrupted
 from activities.adapters.project import Project
+from slipway.digest import sha256_of
+from slipway.errors import SlipwayError
 from slipway.messages.migration import AppliedMigration, DatabaseState
 
 
@@ -28,6 +33,19 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is to be brought into the ledger: migrations by hash and `when`, in order."""
+
+    ledger: str
+    migrations: tuple[tuple[str, int], ...]
+
+    @property
+    def digest(self) -> str:
+        """What the mark names."""
+        return sha256_of(self.migrations)
+
+
+@dataclass(frozen=True)
 class Ran:
     """How one attempt of the command ended."""
 
@@ -38,18 +56,49 @@ class Ran:
     """The last of the command's own output."""
 
 
+@dataclass(frozen=True)
+class Way:
+    """How the project's command reaches a database: by a relay, as the role of one attempt."""
+
+    target: Target
+    relay: Relay
+    attempt: Attempt
+    name: str
+    """Its application_name."""
+
+
+async def run_command(way: Way, command: list[str], workspace: Path, deadline: float) -> Ran:
+    """Run the project's command in `workspace`. Raises DeadlinePassed after so many seconds."""
+    relay, attempt = way.relay, way.attempt
+    url = way.target.url_by(relay.host, relay.port, attempt.role, attempt.password)
+    done = await Project().run(
+        command,
+        workspace,
+        deadline=deadline,
+        given={"DATABASE_URL": url, "PGAPPNAME": way.name[:63]},
+        secrets=[url, attempt.password],
+    )
+    return Ran(done.code, relay.error, done.words)
+
+
 class Migrating:
     """The right to migrate a database. Made by `migrating`."""
 
     def __init__(
-        self, sessions: Sessions, admin: Connection, target: Target, order: Order, known: bool
+        self, sessions: Sessions, admin: Connection, target: Target, order: Order, wanted: Wanted
     ) -> None:
-        """`known`: this operation had written its fence before (an earlier attempt of ours)."""
+        """`admin` holds the lock."""
         self._sessions = sessions
         self._admin = admin
         self._target = target
         self._order = order
-        self.known = known
+        self._wanted = wanted
+        self._mark = Mark(order.database, order.deployment, wanted.digest)
+
+    async def ours(self) -> bool:
+        """Whether what is wanted, found in the ledger, is this deployment's work: by an earlier
+        attempt, in whatever epoch. False: somebody else applied it."""
+        return await self._mark.stands(self._admin)
 
     async def state(self, ledger: str) -> DatabaseState:
         """Return ledger and schema fingerprint."""
@@ -66,32 +115,44 @@ class Migrating:
         async with self._admin.transaction():
             await control.check(self._admin, order.database, order.fence, order.op_id, undo=False)
 
+    async def log_whole(self, slot: str, tables: list[str]) -> None:
+        """Have the rows of tables logged whole for the copy that follows by this slot."""
+        await log_whole(self._sessions, self._target, self._admin, slot, tables)
+
     async def attempt(
-        self, command: list[str], workspace: Path, *, lock_timeout: float, deadline: float
+        self,
+        command: list[str],
+        workspace: Path,
+        *,
+        lock_timeout: float,
+        deadline: float,
+        statement: float,
     ) -> Ran:
         """Run the migration command once, in `workspace`, as a role made for this attempt alone.
 
-        The role and its sessions are gone when this returns, however it ends. Lengths in seconds.
+        The role and its sessions are gone when this returns, however it ends; the mark that the
+        command was started stays unless it had no effect. Lengths in seconds; `statement`: how
+        long one statement may run.
         Raises Fenced before anything is run when a later decision came first.
         """
-        attempt = await self._open(lock_timeout, deadline)
+        attempt = await self._open(lock_timeout, deadline, statement)
         try:
             return await self._run(attempt, command, workspace, deadline)
         finally:
-            await uninterrupted(self._close([attempt.role]))
+            await uninterrupted(self._end(attempt.role))
 
-    async def _open(self, lock_timeout: float, deadline: float) -> Attempt:
+    async def _open(self, lock_timeout: float, deadline: float, statement: float) -> Attempt:
         order, admin = self._order, self._admin
-        milliseconds = f"{deadline * 1000:.0f}ms"
         settings = {
             "lock_timeout": f"{lock_timeout * 1000:.0f}ms",
-            "statement_timeout": milliseconds,
-            "idle_in_transaction_session_timeout": milliseconds,
+            "statement_timeout": f"{min(statement, deadline) * 1000:.0f}ms",
+            "idle_in_transaction_session_timeout": f"{deadline * 1000:.0f}ms",
             # a statement whose command was killed would otherwise run to its end
             "client_connection_check_interval": "1s",
         }
         async with admin.transaction():
             await control.claim(admin, order.database, order.fence, order.op_id, undo=False)
+            await self._mark.write(admin, order.fence, order.op_id)
             return await control.open_attempt(
                 admin, order.database, order.deployment, order.owner, settings
             )
@@ -100,18 +161,16 @@ class Migrating:
         self, attempt: Attempt, command: list[str], workspace: Path, deadline: float
     ) -> Ran:
         async with Relay(self._target) as relay:
-            url = self._target.url_by(relay.host, relay.port, attempt.role, attempt.password)
-            done = await Project().run(
-                command,
-                workspace,
-                deadline=deadline,
-                given={
-                    "DATABASE_URL": url,
-                    "PGAPPNAME": f"slipway migrate {self._order.deployment}"[:63],
-                },
-                secrets=[url, attempt.password],
-            )
-            return Ran(done.code, relay.error, done.words)
+            name = f"slipway migrate {self._order.deployment}"
+            way = Way(self._target, relay, attempt, name)
+            return await run_command(way, command, workspace, deadline)
+
+    async def _end(self, role: str) -> None:
+        await self._close([role])
+        with suppress(SlipwayError, psycopg.Error):  # what cannot be disproved stands
+            applied = {(one.hash, one.created_at) for one in await self.ledger(self._wanted.ledger)}
+            if not applied.intersection(self._wanted.migrations):
+                await self._mark.withdraw(self._admin)
 
     async def _close(self, roles: list[str]) -> None:
         await control.forbid_login(self._admin, roles)
@@ -124,7 +183,7 @@ class Migrating:
 
 @asynccontextmanager
 async def migrating(
-    sessions: Sessions, target: Target, admin: Target, order: Order
+    sessions: Sessions, target: Target, admin: Target, order: Order, wanted: Wanted
 ) -> AsyncIterator[Migrating]:
     """Take the right to migrate a database, or raise Fenced.
 
@@ -134,11 +193,9 @@ async def migrating(
     async with sessions.session(admin, "fence") as connection:
         await control.prepare(connection)
         async with connection.transaction():
-            before = await control.fence_of(connection, order.database)
             await control.claim(connection, order.database, order.fence, order.op_id, undo=False)
     async with control.exclusive(sessions, admin, f"change {order.database}") as connection:
-        known = before == (order.fence, order.op_id)
-        work = Migrating(sessions, connection, target, order, known)
+        work = Migrating(sessions, connection, target, order, wanted)
         await work.close_leftovers()
         yield work
 

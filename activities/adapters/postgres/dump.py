@@ -5,19 +5,28 @@ import hashlib
 import os
 import threading
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import zstandard
+from psycopg import sql
 
-from activities.adapters import postgres_catalog as catalog
-from activities.adapters.postgres_sessions import Connection, Sessions, row
-from activities.adapters.postgres_url import Target
-from activities.adapters.processes import Stopped, in_stoppable_thread, together, uninterrupted
+from activities.adapters.postgres import catalog
+from activities.adapters.postgres.extent import Extent, contents
+from activities.adapters.postgres.progress import Say, silent, telling
+from activities.adapters.postgres.sessions import Connection, Sessions, row
+from activities.adapters.postgres.url import Target
+from activities.adapters.processes import (
+    Finished,
+    Stopped,
+    in_stoppable_thread,
+    together,
+    uninterrupted,
+)
 from slipway import pg_commands
-from slipway.errors import BackupFailed, BackupNotRestorable
+from slipway.errors import BackupFailed, BackupNotRestorable, Unreachable
 from slipway.messages.record import TableFingerprint
 
 _PIECE = 1 << 20
@@ -45,6 +54,14 @@ class Dumped:
     schema_sha256: str
     tables: list[TableFingerprint]
     sequences: list[catalog.Sequence]
+    extent: Extent = field(default_factory=Extent)
+
+
+@dataclass
+class Counter:
+    """Bytes so far."""
+
+    size: int = 0
 
 
 async def size_of(connection: Connection, database: str) -> int:
@@ -53,30 +70,58 @@ async def size_of(connection: Connection, database: str) -> int:
     return int(found[0]) if found else 0
 
 
-async def dump(postgres: Sessions, target: Target, folder: Path) -> Dumped:
+async def dump(
+    postgres: Sessions,
+    target: Target,
+    folder: Path,
+    *,
+    snapshot: str | None = None,
+    taken_at: datetime | None = None,
+    say: Say = silent,
+) -> Dumped:
     """Dump a database into `folder`, and fingerprint it in the same snapshot.
 
+    `snapshot`: one that another session exported and still holds, such as a replication slot's;
+    `taken_at`: an instant before it was exported. Left out, a snapshot is taken here, now.
+    `say` is told how far it has come.
     Raises BackupFailed when pg_dump fails or the disk is full.
     """
     async with postgres.session(target, "backup") as session:
         await postgres.check_tools(session)
-        taken_at = datetime.now(UTC)  # before the snapshot: the backup never looks too young
-        await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        found = await row(session, "SELECT pg_export_snapshot(), current_setting('server_version')")
-        snapshot, server_version = found or ("", "")
+        # before the snapshot: the backup never looks too young
+        taken_at = taken_at or datetime.now(UTC)
+        snapshot = await _in_snapshot(session, snapshot)
+        found = await row(session, "SELECT current_setting('server_version')")
+        server_version = found[0] if found else ""
         used = await catalog.sequences(session)
-        packed, schema, tables = await together(
-            _dump_packed(postgres, target, snapshot, folder / "dump.zst"),
-            catalog.schema_fingerprint(postgres, target, snapshot),
-            catalog.fingerprints(session),
-        )
+        size, counter = await size_of(session, target.database), Counter()
+        async with telling(postgres, target, say, "dumping", size, lambda: counter.size):
+            packed, schema, (tables, extent) = await together(
+                _dump_packed(postgres, target, snapshot, folder / "dump.zst", counter),
+                catalog.schema_fingerprint(postgres, target, snapshot),
+                contents(session),
+            )
+        used = catalog.earlier(used, await catalog.sequences(session))
         await session.execute("COMMIT")
-    return Dumped(packed, taken_at, server_version, schema, tables, used)
+    return Dumped(packed, taken_at, server_version, schema, tables, used, extent)
 
 
-async def _dump_packed(postgres: Sessions, target: Target, snapshot: str, file: Path) -> Packed:
+async def _in_snapshot(session: Connection, exported: str | None) -> str:
+    """Begin a transaction that sees an exported snapshot, or its own, and return its name."""
+    await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    if exported is not None:
+        words = sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(exported))
+        await session.execute(words)
+        return exported
+    found = await row(session, "SELECT pg_export_snapshot()")
+    return str(found[0]) if found else ""
+
+
+async def _dump_packed(
+    postgres: Sessions, target: Target, snapshot: str, file: Path, counter: Counter
+) -> Packed:
     reader, writer = os.pipe()
-    packing = asyncio.create_task(asyncio.to_thread(_pack, reader, file))
+    packing = asyncio.create_task(asyncio.to_thread(_pack, reader, file, counter))
     try:
         command = pg_commands.dump(postgres.tool("pg_dump"), target.where, snapshot)
         done = await postgres.run_tool(command, target, stdout=writer)
@@ -88,9 +133,10 @@ async def _dump_packed(postgres: Sessions, target: Target, snapshot: str, file: 
             f"The dump cannot be written to {file.parent}: {error}.",
             "Free disk space where the worker runs, or point TMPDIR elsewhere.",
         ) from error
+    _refuse_cut_off("pg_dump", done)
     if done.code:
         raise BackupFailed(
-            f"pg_dump of {target.name} failed: {done.words}",
+            f"pg_dump of {target.name} failed: {done.words or f'it ended with {done.code}'}.",
             "Correct what it names, then retry.",
         )
     return packing.result()
@@ -117,18 +163,17 @@ class _Hashing:
         self._file.flush()
 
 
-def _pack(reader: int, file: Path) -> Packed:
+def _pack(reader: int, file: Path, counter: Counter) -> Packed:
     compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=-1, write_checksum=True)
     with open(reader, "rb", buffering=0) as pipe, file.open("xb") as raw:
         stored, plain = _Hashing(raw), hashlib.sha256()
-        size = 0
         with compressor.stream_writer(stored, closefd=False) as packing:  # type: ignore[arg-type]  # only write() is used
             while piece := pipe.read(_PIECE):
                 plain.update(piece)
-                size += len(piece)
+                counter.size += len(piece)
                 packing.write(piece)
         os.fsync(raw.fileno())
-    return Packed(file, stored.digest.hexdigest(), stored.size, plain.hexdigest(), size)
+    return Packed(file, stored.digest.hexdigest(), stored.size, plain.hexdigest(), counter.size)
 
 
 async def unpack(packed: Path, plain: Path) -> tuple[str, int]:
@@ -177,12 +222,33 @@ async def restore(postgres: Sessions, side: Target, plain: Path) -> None:
 
 
 async def _restoring(work: Coroutine[Any, Any, Any], what: str) -> None:
-    done = await work
+    done: Finished = await work
+    _refuse_cut_off("pg_restore", done)
     if done.code:
         raise BackupNotRestorable(
-            f"{what}: {done.words}",
+            f"{what}: {done.words or f'pg_restore ended with {done.code}'}.",
             "Correct what it names (such as a function that needs a search_path), then retry.",
         )
+
+
+_CUT_OFF = (
+    "server closed the connection",
+    "terminating connection",
+    "connection to server",
+    "could not receive data from server",
+    "could not send data to server",
+    "no connection to the server",
+    "the database system is",
+)
+"""What the tools say when the server went away, which proves nothing about a dump."""
+
+
+def _refuse_cut_off(tool: str, done: Finished) -> None:
+    """Raise Unreachable when a tool was killed, or lost its server: another attempt may help."""
+    if done.code < 0:
+        raise Unreachable(f"{tool} was ended by signal {-done.code}.", "It is tried again.")
+    if done.code and any(words in done.stderr for words in _CUT_OFF):
+        raise Unreachable(f"{tool} lost its server: {done.words}", "It is tried again.")
 
 
 _NOWHERE = Target(host="", port=0, user="", database="")

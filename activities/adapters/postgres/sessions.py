@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from activities.adapters.postgres_url import Target, resolve_target
+from activities.adapters.postgres.url import Target, resolve_target
 from activities.adapters.processes import Finished, run
 from slipway.errors import SlipwayError, Unreachable
 from slipway.judgements.database_ready import judge_tools
@@ -99,15 +99,24 @@ class Sessions:
         command: Sequence[str],
         target: Target,
         *,
+        stdin: int | None = None,
         stdout: int | None = None,
         keep: int = 16_384,
+        options: str = "",
     ) -> Finished:
-        """Run one of PostgreSQL's tools as the target's role. The password is in no argument."""
+        """Run one of PostgreSQL's tools as the target's role. The password is in no argument.
+
+        `stdin`, `stdout`: file descriptors instead of nothing and of what is kept. `options`:
+        settings of its sessions, as `PGOPTIONS` has them.
+        """
         base = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", **target.environment()}
+        if options:
+            base["PGOPTIONS"] = options
         with _passfile(target) as (variables, descriptors):
             return await run(
                 command,
                 env={**base, "PGAPPNAME": "slipway tool", "PGCONNECT_TIMEOUT": "10", **variables},
+                stdin=stdin,
                 stdout=stdout,
                 pass_fds=descriptors,
                 secrets=[target.password],

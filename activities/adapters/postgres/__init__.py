@@ -1,0 +1,1 @@
+"""PostgreSQL: backup and its proof, rehearsal, migrations, and the swap of databases."""

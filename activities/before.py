@@ -1,0 +1,65 @@
+"""The traffic of the time before a deployment: what a service's pods counted, and how evenly."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from activities.sources import regex_of
+from slipway.judgements.bounds import dispersion
+from slipway.judgements.counters import Pods, Unreadable, fold, prefix_of
+from slipway.judgements.queries import fill
+from slipway.messages.watch import Before, ReadBefore, TrafficBefore, Watched
+
+if TYPE_CHECKING:
+    from activities.adapters.prometheus import Prometheus
+
+_SIDE_BY_SIDE = 3
+"""Queries at a time: an hour of raw samples each."""
+_QUIET = 1.0
+
+
+async def read_before(metrics: "Prometheus", request: ReadBefore) -> Before:
+    """Read an hour of every service, and more of those below one request a second."""
+    limit = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+    async def one(watched: Watched) -> TrafficBefore:
+        async with limit:
+            found = await _read(metrics, request, watched, request.length)
+            if (
+                not found.because
+                and _quiet(found, request)
+                and request.quiet_length > found.seconds
+            ):
+                longer = await _read(metrics, request, watched, request.quiet_length)
+                return found if longer.because else longer
+            return found
+
+    found = await asyncio.gather(*map(one, request.watched))
+    names = (watched.service.name for watched in request.watched)
+    return Before(before=dict(zip(names, found, strict=True)))
+
+
+def _quiet(found: TrafficBefore, request: ReadBefore) -> bool:
+    return found.requests < _QUIET * request.time_scale * found.seconds
+
+
+async def _read(
+    metrics: "Prometheus", request: ReadBefore, watched: Watched, length: float
+) -> TrafficBefore:
+    at, plan = time.time(), request.metrics
+    if not watched.pod_hash:
+        return TrafficBefore(because="its ReplicaSet is not known")
+    query = fill(plan.requests, namespace=watched.workload.namespace, pods=regex_of([watched]))
+    series = await metrics.samples(plan.url, query, length, at)
+    if isinstance(series, Unreadable):
+        return TrafficBefore(because=series.because)
+    pods = Pods(prefix_of(watched.workload.deployment, watched.pod_hash))
+    traffic = fold(series, pods, at - length, plan.error_code)
+    if not traffic.scrapes:
+        return TrafficBefore(because="its pods were scraped less than twice")
+    return TrafficBefore(
+        requests=traffic.requests,
+        failures=traffic.failures,
+        phi=dispersion((one.requests, one.failures) for one in traffic.scrapes),
+        seconds=min(length, at - traffic.scrapes[0].at + plan.scrape_interval),
+    )
