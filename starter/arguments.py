@@ -55,5 +55,11 @@ Person = Annotated[
     ),
 ]
 Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="Your role in the plan.")]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept", metavar="RULE", help="A finding about the migrations you accept; repeat it."
+    ),
+]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="WHY", help="Kept in the record.")]
 NeededReason = Annotated[str, typer.Option("--reason", metavar="WHY", help="Kept in the record.")]

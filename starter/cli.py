@@ -106,7 +106,7 @@ def status(
 
     Example:
 
-      slipway status production --json
+      slipway status teei-production --json
     """
 
     async def work() -> int:
@@ -130,7 +130,7 @@ def why(
 
     Example:
 
-      slipway why production
+      slipway why teei-production
     """
 
     async def work() -> int:
@@ -148,7 +148,7 @@ def watch(name: a.Name) -> NoReturn:
 
     Example:
 
-      slipway watch production
+      slipway watch teei-production
     """
 
     async def work() -> int:
@@ -174,7 +174,7 @@ def report(
 
     Example:
 
-      slipway report production --format html --output report.html
+      slipway report teei-production --format html --output report.html
     """
 
     async def work() -> int:
@@ -188,9 +188,11 @@ def report(
 
 def main() -> None:
     """Run the command line."""
-    from starter import cli_people
+    from starter import cli_backups, cli_observe, cli_people
 
     cli_people.register(app)
+    cli_backups.register(app)
+    cli_observe.register(app)
     try:
         app(prog_name="slipway")
     except SystemExit as end:

@@ -40,22 +40,25 @@ def approve(
         str | None,
         typer.Option("--digest", help="Approve exactly this; what is shown when left out."),
     ] = None,
+    accept: a.Accept = None,
     reason: a.Reason = None,
     yes: a.Yes = False,
     json: a.Json = False,
 ) -> NoReturn:
-    """Show what is to be approved (digest, SQL, evidence, backup), ask, and approve it.
+    """Show what is to be approved (digest, SQL, evidence, backup, rehearsal), ask, and approve it.
 
     Example:
 
-      slipway approve production --role vp --person vera@example.com
+      slipway approve teei-production --role vp --person vp-engineering@teei.com
     """
 
     async def work() -> int:
         from starter import people
 
         speaker = people.Speaker(person, reason, json)
-        return await people.approve(name, speaker, role=role, digest=digest, yes=yes)
+        return await people.approve(
+            name, speaker, role=role, digest=digest, accept=accept or (), yes=yes
+        )
 
     finish(work)
 
@@ -71,7 +74,7 @@ def reject(
 
     Example:
 
-      slipway reject production --role cto --reason "not on a Friday"
+      slipway reject teei-production --role cto --reason "not on a Friday"
     """
 
     async def work() -> int:
@@ -95,7 +98,7 @@ def acknowledge(
 
     Example:
 
-      slipway acknowledge production stakeholders-notified --note "mail of 14:05"
+      slipway acknowledge teei-production stakeholders-notified --note "mail of 14:05"
     """
 
     async def work() -> int:
@@ -121,7 +124,7 @@ def resolve(
 
     Example:
 
-      slipway resolve production retry --step smoke --reason "the token was renewed"
+      slipway resolve teei-production retry --step smoke --reason "the token was renewed"
     """
 
     async def work() -> int:
@@ -141,7 +144,7 @@ def pause(
 
     Example:
 
-      slipway pause production --reason "looking at a graph"
+      slipway pause teei-production --reason "looking at a graph"
     """
     _control("pause", name, reason, person, as_json=json)
 
@@ -153,7 +156,7 @@ def resume(
 
     Example:
 
-      slipway resume production
+      slipway resume teei-production
     """
     _control("resume", name, reason, person, as_json=json)
 
@@ -165,7 +168,7 @@ def abort(
 
     Example:
 
-      slipway abort production --reason "wrong release"
+      slipway abort teei-production --reason "wrong release"
     """
     _control("abort", name, reason, person, as_json=json)
 
@@ -187,11 +190,12 @@ def rollback(
 ) -> NoReturn:
     """Take a deployment back, while it runs or after it has ended.
 
-    An ended one is taken back from its record and followed to the end.
+    A running one is taken back at once, without a question. An ended one is taken back from its
+    record, after a question in a terminal, and followed to the end.
 
     Example:
 
-      slipway rollback production --reason "reports are wrong"
+      slipway rollback teei-production --reason "reports are wrong"
     """
 
     async def work() -> int:

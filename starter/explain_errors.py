@@ -74,6 +74,9 @@ def explain(
     lines: Mapping[Place, int],
 ) -> BadInput:
     """Return the refusal of a document: each finding with its place, line and remedy."""
+    other = _mistaken_for(model, data)
+    if other:
+        return BadInput(f"{source}: {other}", "Name the plan first, then the release.")
     said: list[str] = []
     found = error.errors(include_url=False, include_context=True, include_input=True)
     for one in found[: 4 * SHOWN]:
@@ -87,6 +90,18 @@ def explain(
     if count > SHOWN:
         said = [*said[:SHOWN], f"and {count - SHOWN} more."]
     return BadInput(f"{source}: {count} things are wrong:\n  " + "\n  ".join(said))
+
+
+def _mistaken_for(model: type[BaseModel], data: Any) -> str:
+    """Say so where plan and release were exchanged; else the empty text."""
+    if not isinstance(data, dict) or model not in (plan.Plan, release.Release):
+        return ""
+    fits = {one: len(data.keys() & one.model_fields.keys()) for one in (plan.Plan, release.Release)}
+    if model is plan.Plan and fits[release.Release] > fits[plan.Plan]:
+        return "it is a release, and a plan is expected here."
+    if model is release.Release and fits[plan.Plan] > fits[release.Release]:
+        return "it is a plan, and a release is expected here."
+    return ""
 
 
 def _say(one: ErrorDetails, model: type[BaseModel]) -> str:

@@ -32,10 +32,19 @@ _LONGEST = 900.0
 _R = TypeVar("_R", bound=BaseModel)
 
 
-async def ask_worker(client: "Client", workflow: str, request: BaseModel, result: type[_R]) -> _R:
-    """Run a short workflow and return its result. Raises Stop when no worker is there."""
+async def ask_worker(
+    client: "Client",
+    workflow: str,
+    request: BaseModel,
+    result: type[_R],
+    longest: float = _LONGEST,
+) -> _R:
+    """Run a short workflow and return its result. Raises Stop when no worker is there.
+
+    `longest`: seconds after which Temporal ends it.
+    """
     for queue in (task_queue(), names.privileged(task_queue())):
-        if not await _served(client, queue):
+        if not await served(client, queue):
             raise Stop(
                 UNREACHABLE,
                 f"No worker listens on task queue {queue}, and only a worker can look there. "
@@ -47,12 +56,12 @@ async def ask_worker(client: "Client", workflow: str, request: BaseModel, result
         id=f"{workflow.lower()}-{secrets.token_hex(6)}",
         task_queue=task_queue(),
         result_type=result,
-        execution_timeout=timedelta(seconds=_LONGEST),
+        execution_timeout=timedelta(seconds=longest),
     )
     return done
 
 
-async def _served(client: "Client", queue: str) -> bool:
+async def served(client: "Client", queue: str) -> bool:
     """Whether somebody polls a queue, for workflows or for activities."""
     from temporalio.api.enums.v1 import TaskQueueType
     from temporalio.api.taskqueue.v1 import TaskQueue

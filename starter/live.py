@@ -75,7 +75,8 @@ class Lines:
         for event in status.timeline[self._events :]:
             self.write(brief(event_line(event)))
         self._events = max(self._events, len(status.timeline))
-        current = f"{status.phase.value} {status.current.step} {status.current.reason}"
+        stage = status.current.progress.partition(":")[0]  # its numbers change with every look
+        current = f"{status.phase.value} {status.current.step} {status.current.reason} {stage}"
         if current != self._now and status.outcome is Outcome.RUNNING:
             self._now = current
             self.write(brief(f"{_clock(now)} {status.phase.value:<10} {now_line(status, now)}"))

@@ -19,6 +19,8 @@ ALLOWED: tuple[tuple[str, ...], ...] = (
     ("database", "admin_url"),
     ("database", "probe_url"),
     ("database", "owner"),
+    ("database", "poolers"),
+    ("database", "restore_server"),
     ("migrations", "folder"),
     ("backup", "bucket"),
     ("backup", "prefix"),

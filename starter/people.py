@@ -5,9 +5,10 @@ import getpass
 import json
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from slipway import names
 from slipway.base import utc_text
@@ -26,6 +27,14 @@ _PATIENCE = 20.0
 _EVERY = 0.3
 
 Update = Approve | Reject | Acknowledge | Resolve
+
+
+class WithId(Protocol):
+    """A request that is asked once, however often it is sent."""
+
+    @property
+    def request(self) -> str:
+        """What it is known by."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,15 @@ def new_request(kind: str) -> str:
     return f"{kind}-{secrets.token_hex(6)}"
 
 
-async def approve(name: str, speaker: Speaker, *, role: str, digest: str | None, yes: bool) -> int:
+async def approve(
+    name: str,
+    speaker: Speaker,
+    *,
+    role: str,
+    digest: str | None,
+    accept: Sequence[str],
+    yes: bool,
+) -> int:
     """Show what is to be approved, ask, and approve exactly that digest."""
     found = await _running(name)
     subject = await _subject(found)
@@ -61,6 +78,7 @@ async def approve(name: str, speaker: Speaker, *, role: str, digest: str | None,
         role=role,
         digest=shown or "0" * 64,  # nothing to approve yet: the workflow says in which phase it is
         reason=speaker.reason or "approved",
+        accept=list(accept),
     )
     return tell(await update(found, "approve", request), speaker.as_json)
 
@@ -137,23 +155,31 @@ async def update(found: Found, kind: str, request: Update) -> Reply:
 
 
 async def _update(handle: Any, kind: str, request: Update) -> Reply:
+    unanswered = (
+        f"No worker took the {kind} within {_PATIENCE:.0f} s; nothing is known to have been "
+        "recorded. Start a worker, look with slipway status, then ask again."
+    )
+    return await answered(handle, kind, request, _PATIENCE, unanswered)
+
+
+async def answered(
+    handle: Any, name: str, request: WithId, patience: float, unanswered: str
+) -> Reply:
+    """Send an update and return its reply. Raises Stop with `unanswered` when no worker takes it
+    within `patience` seconds; refusals raise as they come."""
     from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(patience):
             reply: Reply = await handle.execute_update(
-                kind,
+                name,
                 request,
                 id=request.request,
                 result_type=Reply,
-                rpc_timeout=timedelta(seconds=_PATIENCE),
+                rpc_timeout=timedelta(seconds=patience),
             )
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        raise Stop(
-            UNREACHABLE,
-            f"No worker took the {kind} within {_PATIENCE:.0f} s; nothing is known to have been "
-            "recorded. Start a worker, look with slipway status, then ask again.",
-        ) from None
+        raise Stop(UNREACHABLE, unanswered) from None
     return reply
 
 
@@ -164,7 +190,8 @@ def tell(reply: Reply, as_json: bool) -> int:
     else:
         done = "Accepted" if reply.accepted else "Refused"
         because = reply.because.removeprefix("Accepted ")
-        print(clean(f"{done}: {because} {reply.next} {reply.world}".rstrip()))
+        parts = [because, reply.world, reply.next]  # a command comes last, nothing runs into it
+        print(clean(f"{done}: {' '.join(part for part in parts if part)}"))
     return OK if reply.accepted else REFUSED
 
 
@@ -188,6 +215,11 @@ def subject_lines(subject: Subject) -> list[str]:
             f"{short(subject.backup_sha256)}, taken {utc_text(subject.backup_taken_at)}"
         )
     lines += _sql(subject)
+    lines += [f"  Rehearsal: {one}" for one in subject.rehearsal]
+    lines += [f"    {line}" for line in subject.schema_diff.splitlines()]
+    for one in subject.findings:
+        word = f"Needs --accept {one.rule}" if one.rule in subject.accept else "Know"
+        lines.append(f"  {word}: {one.what} {one.remedy}".rstrip())
     lines += [f"  Not checked: {one}" for one in subject.unchecked]
     return [*lines, *[f"  Mark: {one}" for one in subject.marks]]
 

@@ -89,7 +89,8 @@ def now_line(status: StatusDocument, now: datetime) -> str:
     if current.until is not None and status.outcome is Outcome.RUNNING:
         left = f" ({countdown(current.until, now)})"
     step = f"{current.step}: " if current.step else ""
-    return f"{step}{current.reason or 'nothing yet'}{left}"
+    progress = f" [{current.progress}]" if current.progress else ""
+    return f"{step}{current.reason or 'nothing yet'}{left}{progress}"
 
 
 def trouble_lines(status: StatusDocument) -> list[str]:
@@ -167,6 +168,9 @@ def _facts(status: StatusDocument) -> list[str]:
         lines.append(f"Migrations: {tags}")
     if status.lost_writes is not None:
         lines.append(f"Lost writes: {sum(status.lost_writes.values())} rows")
+    if status.conflict_file:
+        count = status.conflicts + status.aside
+        lines.append(f"Did not fit the old schema: {count} rows, {status.conflict_file}")
     if status.verdict is not None:
         lines.append(f"Verdict: {status.verdict.kind.value}: {status.verdict.because}")
     if status.overlay:

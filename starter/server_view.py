@@ -50,6 +50,26 @@ async def view_of(found: Found) -> ServerView:
     return view.model_copy(update=seen)
 
 
+async def copy_of(found: Found) -> list[PendingActivity]:
+    """Return what is in flight for the restored copy of a deployment, which outlives it. Raises
+    RPCError when the server does not say."""
+    from temporalio.api.common.v1 import WorkflowExecution
+    from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
+    from temporalio.service import RPCError, RPCStatusCode
+
+    request = DescribeWorkflowExecutionRequest(
+        namespace=found.client.namespace,
+        execution=WorkflowExecution(workflow_id=names.fallback_workflow_id(found.id)),
+    )
+    try:
+        described = await found.client.workflow_service.describe_workflow_execution(request)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return []
+        raise
+    return [_activity(one, []) for one in described.pending_activities]
+
+
 async def _ended(found: Found, view: ServerView) -> dict[str, Any]:
     """Of a run that has ended: how, and whether a worker can still be asked about it."""
     queue = found.described.execution_config.task_queue.name
@@ -147,12 +167,18 @@ def _activity(pending: "PendingActivityInfo", events: "list[HistoryEvent]") -> P
         due=_time(pending.next_attempt_schedule_time) or _time(pending.scheduled_time),
         expires=_time(pending.expiration_time),
         failure=_said(pending.last_failure),
+        progress=_progress(pending),
         paused=pending.paused,
         paused_by=pause.manual.identity or pause.rule.identity,
         paused_why=pause.manual.reason or pause.rule.reason,
         paused_at=_time(pause.pause_time),
         changes=_changes(pending, event) if event else [],
     )
+
+
+def _progress(pending: "PendingActivityInfo") -> str:
+    payloads = pending.heartbeat_details.payloads
+    return _text(payloads[0].data) if payloads else ""
 
 
 def _scheduled(activity_id: str, events: "Iterable[HistoryEvent]") -> "HistoryEvent | None":

@@ -10,9 +10,9 @@ from slipway.run import Wait
 from slipway.server_view import ServerView
 from slipway.states import Phase, ServiceState
 from slipway.status import Current, ServiceStatus, StatusDocument
-from slipway.trouble import troubles
+from slipway.trouble import Trouble, copy_troubles, troubles
 from starter.lookup import PATIENCE, Found, ask, read_status
-from starter.server_view import view_of
+from starter.server_view import copy_of, view_of
 
 _PEOPLE = ("approval", "acknowledge", "operator", "resume")
 
@@ -36,9 +36,10 @@ async def stand_of(found: Found) -> Stand:
     """Return how a found deployment stands now, by what the workflow and the server say."""
     if found.ended == "COMPLETED":
         result = await found.handle.result()
-        return Stand(read_status(result.status, f"The result of {found.handle.id}"), "result")
+        known = read_status(result.status, f"The result of {found.handle.id}")
+        return Stand(known.model_copy(update={"trouble": await _copy(found)}), "result")
     question = asyncio.ensure_future(asked(found))
-    view = await _view(found)
+    view, copy = await asyncio.gather(_view(found), _copy(found))
     if view is not None and _nobody(view):
         question.cancel()
     await asyncio.wait({question})
@@ -48,8 +49,9 @@ async def stand_of(found: Found) -> Stand:
     wrong = (
         troubles(view, datetime.now(UTC), answered=answered, began=_began(known)) if view else []
     )
+    current = known.current.model_copy(update={"progress": _progress(view) if view else ""})
     return Stand(
-        known.model_copy(update={"trouble": wrong}),
+        known.model_copy(update={"trouble": [*wrong, *copy], "current": current}),
         "query" if answered else "memo",
         "" if answered else _SILENT,
     )
@@ -67,6 +69,23 @@ async def _view(found: Found) -> ServerView | None:
             return await view_of(found)
     except (TimeoutError, RPCError):
         return None
+
+
+async def _copy(found: Found) -> list[Trouble]:
+    """What keeps the restored copy from following; nothing when the server does not say in time."""
+    from temporalio.service import RPCError
+
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return copy_troubles(await copy_of(found), datetime.now(UTC))
+    except (TimeoutError, RPCError):
+        return []
+
+
+def _progress(view: ServerView) -> str:
+    """What the worker says of long work in flight; short work says nothing but that it began."""
+    told = [one.progress for one in view.activities if one.started]
+    return next((one for one in told if one not in ("", "starting")), "")
 
 
 def _nobody(view: ServerView) -> bool:

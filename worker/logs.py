@@ -25,3 +25,6 @@ def log_to_stderr(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "botocore", "urllib3", "kubernetes"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It warns of the rollback of a session that the server has ended, as a fence does; what that
+    # means is raised as an error of its own.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)

@@ -20,9 +20,10 @@ def unprivileged(settings: Settings) -> list[Activity]:
     from activities.adapters.artifacts import Artifacts
     from activities.adapters.webhook import Webhook
     from activities.gates import Gates
+    from activities.keeping import Keeping
     from activities.notices import Announcements
 
-    capabilities = (Gates(Artifacts(settings.artifacts)), Announcements(Webhook()))
+    capabilities = (Gates(Artifacts(settings.artifacts)), Announcements(Webhook()), Keeping())
     return [method for one in capabilities for method in activities_of(one)]
 
 
@@ -32,18 +33,23 @@ def privileged(settings: Settings) -> list[Activity]:
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
     from activities.adapters.object_store import ObjectStore
-    from activities.adapters.postgres import Postgres
+    from activities.adapters.postgres.adapter import Postgres
     from activities.adapters.probes import Probes
     from activities.adapters.project import Project
     from activities.adapters.prometheus import Prometheus
     from activities.backups import Backups
     from activities.checks import Checks
     from activities.database import DatabaseRollback
+    from activities.fallbacks import Fallbacks
     from activities.leases import Leases
     from activities.migrations import DatabaseMigrations
     from activities.preflight import EnvironmentChecks
+    from activities.reapply import Reapply
     from activities.record import Records
+    from activities.rehearsals import Rehearsals
     from activities.rollouts import Rollouts
+    from activities.shelf import Shelf
+    from activities.tidying import Janitor
     from activities.watch import Watch
 
     cluster, store, postgres = Cluster(), ObjectStore(), Postgres()
@@ -52,14 +58,50 @@ def privileged(settings: Settings) -> list[Activity]:
         Records(store),
         Leases(cluster),
         Backups(postgres, store),
+        Shelf(postgres, store),
+        Reapply(postgres, store),
+        Janitor(postgres, store),
         DatabaseMigrations(postgres, Artifacts(settings.artifacts), project),
+        Rehearsals(postgres, Artifacts(settings.artifacts)),
         DatabaseRollback(postgres, store),
+        Fallbacks(postgres),
         Rollouts(cluster),
         Watch(cluster, metrics, http, probes),
         Checks(http, cluster, probes),
         EnvironmentChecks(cluster, postgres, store, metrics, http, project),
     )
     return [method for one in capabilities for method in activities_of(one)]
+
+
+def observing_workflows() -> list[type]:
+    """Return the workflows of the worker that observes."""
+    from workflows.registry import OBSERVING
+
+    return OBSERVING
+
+
+def observing() -> list[Activity]:
+    """Return the activities of the worker that observes: each of them reads, none can write, and
+    none needs a database or a bucket."""
+    from activities.adapters.cluster import Cluster
+    from activities.adapters.http import Http
+    from activities.adapters.postgres.adapter import Postgres
+    from activities.adapters.probes import Probes
+    from activities.adapters.prometheus import Prometheus
+    from activities.checks import Checks
+    from activities.observing import Observing
+    from activities.rollouts import Rollouts
+    from activities.watch import Watch
+
+    cluster, http, probes = Cluster(), Http(), Probes(Postgres())  # no probe is ever asked for
+    watch = Watch(cluster, Prometheus(), http, probes)
+    return [
+        Observing(cluster).notice,
+        Rollouts(cluster).wait,
+        Checks(http, cluster, probes).service,
+        watch.before,
+        watch.slice,
+    ]
 
 
 def activities_of(capability: object) -> list[Activity]:

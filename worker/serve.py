@@ -139,6 +139,16 @@ def build(
                 **common,
             )
         )
+    if settings.role.observes:
+        workers.append(
+            Worker(
+                client,
+                task_queue=names.observing(settings.task_queue),
+                workflows=registry.observing_workflows(),
+                activities=registry.observing(),
+                **common,
+            )
+        )
     return workers
 
 

@@ -23,16 +23,24 @@ class Role(StrEnum):
     """Everything that touches database, cluster, metrics or bucket."""
     ALL = "all"
     """Both in one process: for trying out."""
+    OBSERVE = "observe"
+    """Watches deployments that others make, with rights to read and nothing else. It serves a queue
+    of its own and is in no other role, so that nothing it does can ever use their rights."""
 
     @property
     def serves_workflows(self) -> bool:
         """Whether workflows and unprivileged activities run here."""
-        return self is not Role.PRIVILEGED
+        return self in (Role.WORKFLOW, Role.ALL)
 
     @property
     def is_privileged(self) -> bool:
         """Whether activities with production credentials run here."""
-        return self is not Role.WORKFLOW
+        return self in (Role.PRIVILEGED, Role.ALL)
+
+    @property
+    def observes(self) -> bool:
+        """Whether deployments of others are watched here."""
+        return self is Role.OBSERVE
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Settings:
     role: Role
     task_queue: str
     artifacts: Path
+    """Evidence and workspaces; a worker that observes needs none."""
     metrics_address: str = ""
     """Where metrics are served for Prometheus; empty: nowhere."""
     health_address: str = ""
@@ -55,10 +64,11 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str], role: str | None = None) -> Settings:
     """Return the settings of an environment. Raises BadInput naming the variable and a remedy."""
+    wanted = _role(role or environ.get("SLIPWAY_ROLE") or Role.ALL.value)
     return Settings(
-        role=_role(role or environ.get("SLIPWAY_ROLE") or Role.ALL.value),
+        role=wanted,
         task_queue=read_task_queue(environ),
-        artifacts=_artifacts(environ),
+        artifacts=Path() if wanted.observes else _artifacts(environ),
         metrics_address=_matching(environ, "SLIPWAY_METRICS", _ADDRESS, ""),
         health_address=_matching(environ, "SLIPWAY_HEALTH", _ADDRESS, ""),
         build_id=_matching(environ, "SLIPWAY_BUILD_ID", _BUILD, ""),

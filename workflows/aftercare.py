@@ -7,15 +7,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.backups import Backups
     from activities.notices import Announcements
     from activities.record import Records
     from activities.watch import Watch
     from slipway import names
     from slipway.base import Message
     from slipway.digest import canonical
+    from slipway.judgements.corruption import of_itself
     from slipway.messages.aftercare import AftercareState, Look
-    from slipway.messages.backup import DropSide
     from slipway.messages.controls import Acknowledge, Reply
     from slipway.messages.notice import Notice, SendNotice
     from slipway.messages.record import Attach, Place
@@ -27,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
 
 from workflows.calls import Call, start_activity
 from workflows.endings import sentence_of
-from workflows.options import BEST_EFFORT, READ, RECORD, WATCHING
+from workflows.options import BEST_EFFORT, RECORD, WATCHING
 
 HUMAN_ITEMS = ("user-feedback", "bug-tracking", "performance-optimization")
 """What the playbook asks of people in the first week."""
@@ -45,7 +44,6 @@ class AftercareRequest(Message):
     release: Release
     pods: dict[str, str]
     """pod-template-hash service by service."""
-    side_database: str
     place: Place
 
 
@@ -70,7 +68,6 @@ class Aftercare:
     async def run(self, request: AftercareRequest) -> AftercareState:
         """Look after the release until the week is over or the next release supersedes it."""
         await self._first_day()
-        await self._drop_side_database()
         await self._first_week()
         self._now("ended")
         await self._keep()
@@ -154,16 +151,6 @@ class Aftercare:
         except ActivityError as error:
             workflow.logger.warning("A notice was not delivered: %s", sentence_of(error))
 
-    async def _drop_side_database(self) -> None:
-        """The undo window is over: the restored copy is not needed any more."""
-        if not self.request.side_database or self.superseded_by:
-            return
-        request = DropSide(database=self.request.plan.database, name=self.request.side_database)
-        try:
-            await start_activity(Call(Backups.drop_side, request, READ, "drop the side database"))
-        except ActivityError as error:
-            await self._tell("The side database was not dropped", sentence_of(error))
-
     async def _keep(self) -> None:
         content = canonical(self.state).decode()
         request = Attach(place=self.request.place, name="aftercare.json", content=content)
@@ -204,8 +191,9 @@ class Aftercare:
             window_length=plan.lengths.aftercare_errors if errors else length,
             last=errors,
             mark=self._mark if errors else None,
-            corruption=plan.corruption,
+            corruption=of_itself(plan.corruption),
             probe_url=plan.database.probe_url,
+            time_scale=plan.time_scale,
             full=errors,  # latency, connections and external calls belong to these looks
         )
 

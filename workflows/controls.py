@@ -143,9 +143,11 @@ class Controls:
             reason=request.reason,
             at=workflow.now(),
             decision="reject" if kind == "reject" else "approve",
+            accepted=request.accept,
         )
         already = any(
-            one.person == approval.person and one.decision == approval.decision
+            (one.person, one.decision, one.digest)
+            == (approval.person, approval.decision, approval.digest)
             for one in self.run.approvals
         )
         if not already:

@@ -5,16 +5,19 @@ from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.leases import Leases
+    from activities.tidying import Janitor
     from slipway.messages.notice import NoticeKind
     from slipway.messages.record import ReleaseLease
     from slipway.messages.requests import DeploymentResult
+    from slipway.messages.shelf import Tidied, TidyRun
     from slipway.states import Outcome, Phase
     from slipway.status import status_of
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 from workflows.calls import Call
 from workflows.endings import sentence_of, told
-from workflows.options import RECORD
+from workflows.keeping import keep_after_end
+from workflows.options import BEST_EFFORT, RECORD
 from workflows.steps import Steps
 
 
@@ -40,6 +43,8 @@ async def finish(steps: Steps) -> DeploymentResult:
         await _end_record(steps)
         verdict = run.verdict
         because = verdict.because if verdict else because
+    await keep_after_end(run)
+    await _tidy(steps)
     await _give_back(steps)
     steps.display.show()
     await workflow.wait_condition(workflow.all_handlers_finished)
@@ -52,6 +57,7 @@ async def finish(steps: Steps) -> DeploymentResult:
     )
 
 
+_UNCHANGED = (Outcome.STOPPED, Outcome.REJECTED, Outcome.EXPIRED)
 _UNDONE = (Outcome.ROLLED_BACK, Outcome.ROLLBACK_INCOMPLETE)
 
 
@@ -84,6 +90,24 @@ async def _end_record(steps: Steps) -> None:
         steps.event(f"The record's end could not be written: {told(error)}")
 
 
+async def _tidy(steps: Steps) -> None:
+    """Drop the side databases of a run that changed nothing: nobody will go back to them. What is
+    left in the bucket is its backup. While the Lease is held, so that no newer run is met."""
+    run = steps.run
+    if run.changed or not run.backups_taken or run.outcome not in _UNCHANGED:
+        return
+    request = TidyRun(place=run.place, database=run.plan.database)
+    try:
+        done: Tidied = await steps.call(
+            Call(Janitor.tidy, request, BEST_EFFORT.lasting(120), "drop what the run left")
+        )
+    except ActivityError as error:
+        steps.event(f"What the run left was not dropped: {sentence_of(error)}")
+        return
+    if done.left:
+        steps.event(f"Left where it was: {'; '.join(done.left)[:500]}")
+
+
 async def _give_back(steps: Steps) -> None:
     run = steps.run
     if run.outcome is Outcome.ROLLBACK_INCOMPLETE:
@@ -92,6 +116,7 @@ async def _give_back(steps: Steps) -> None:
         namespace=run.plan.kubernetes.namespace,
         environment=run.plan.environment,
         deployment=run.id,
+        turn=run.turn,
     )
     try:
         await steps.call(Call(Leases.release, request, RECORD, "give the environment back"))

@@ -58,5 +58,8 @@ UNDO = Options(
     timedelta(minutes=10), timedelta(seconds=20), _attempts(0), timedelta(minutes=30), None
 )
 """Putting things back: tried again and again for half an hour."""
+FOLLOW = Options(timedelta(hours=12), timedelta(seconds=20), _attempts(12), None, None)
+"""Following production: an attempt that is cut off is tried again at once. After 90 seconds or so
+of nothing else people are told, and it goes on for the whole undo window."""
 BEST_EFFORT = Options(timedelta(seconds=15), _BEAT, _attempts(4, longest=4.0))
 """Notices, and the record during a rollback: their failure never blocks."""

@@ -107,6 +107,7 @@ class ProductionDeployment(Conversation):
             namespace=run.plan.kubernetes.namespace,
             environment=run.plan.environment,
             deployment=run.id,
+            turn=run.turn,
         )
         run.lease = await steps.forward(
             "lease",

@@ -4,11 +4,12 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from activities.leases import Leases
     from activities.record import Records
     from slipway import names
+    from slipway.base import utc_text
     from slipway.errors import BadInput
     from slipway.messages.record import (
         AcquireLease,
@@ -29,6 +30,7 @@ from workflows.calls import Call, start_activity, unstoppable
 from workflows.controls import Conversation
 from workflows.endings import asked
 from workflows.finish import finish
+from workflows.keeping import keep_while_rolling_back
 from workflows.options import READ, RECORD
 from workflows.phases.hand_over import end_aftercare
 from workflows.phases.roll_back import roll_back
@@ -52,16 +54,18 @@ class Rollback(Conversation):
         )
         run = run_from_record(record, now=workflow.now())
         late = _late(run, record)
-        run.outcome = Outcome.RUNNING
+        run.outcome, run.turn = Outcome.RUNNING, _turn()
         self.state, steps = run, Steps(run)
         self.controls = steps.controls
         await _refuse_older(steps)
         await _take(steps)
         verdict = asked(Reason.ROLLBACK_REQUESTED, f"{request.person}: {request.reason}")
+        if not late:
+            await keep_while_rolling_back(run)
+        left = late or ("left as it is, by request" if request.without_database else "")
         if late:
-            steps.event("The undo window has ended: services go back, data stays.")
-        without = late or request.without_database
-        await unstoppable(roll_back(steps, verdict, without_database=without))
+            steps.event(f"Services go back. Data is {late}")
+        await unstoppable(roll_back(steps, verdict, leave_database=left))
         if run.outcome is Outcome.ROLLED_BACK:
             await unstoppable(end_aftercare(steps))
         return await unstoppable(finish(steps))
@@ -104,6 +108,7 @@ async def _take(steps: Steps) -> None:
         namespace=run.plan.kubernetes.namespace,
         environment=run.plan.environment,
         deployment=run.id,
+        turn=run.turn,
     )
     taken: LeaseHeld = await steps.call(
         Call(Leases.acquire, request, RECORD, f"take {run.plan.environment}")
@@ -112,10 +117,23 @@ async def _take(steps: Steps) -> None:
     run.lease = LeaseHeld(deployment=run.id, epoch=max(taken.epoch, known))
 
 
-def _late(run: Run, record: Record) -> bool:
-    """Whether the undo window, counted from the deployment's end, has passed."""
+def _turn() -> int:
+    """After the deployment itself and after every rollback of it that began before."""
+    return int(workflow.info().workflow_start_time.timestamp() * 1000)
+
+
+def _late(run: Run, record: Record) -> str:
+    """Say why data stays when the undo window, counted from the deployment's end, has passed; empty
+    while it has not."""
     ended = [one.data.get("ended_at") for one in record.entries if one.kind == "end"]
     if not ended or not isinstance(ended[0], str):
-        return False
-    age = (workflow.now() - datetime.fromisoformat(ended[0])).total_seconds()
-    return age > run.plan.scale(run.plan.rollback.undo_window)
+        return ""
+    window = timedelta(seconds=run.plan.scale(run.plan.rollback.undo_window))
+    until = datetime.fromisoformat(ended[0]) + window
+    if workflow.now() <= until:
+        return ""
+    return (
+        f"left as it is: the undo window ended at {utc_text(until)}, and with it what a rollback "
+        "of the data without loss needs. A person may restore the backup beside production "
+        f"(slipway backups restore-to DATABASE --from {run.id}) and bring back what is wanted."
+    )

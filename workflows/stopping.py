@@ -109,6 +109,7 @@ async def _resume(steps: "Steps") -> None:
         environment=run.plan.environment,
         deployment=run.id,
         fresh=True,
+        turn=run.turn,
     )
     acquire = Call(Leases.acquire, argument, UNDO, "new epoch after abort")
     held: LeaseHeld = await _surely(steps, "resume", lambda: steps.call(acquire))

@@ -65,14 +65,14 @@ async def _window(
     mark: Mark | None = None
     seen: SliceSeen | None = None
     missed = ""
-    left = length
+    left, synthetic = length, list[str]()
     steps.say(window, f"Watching all services {for_length(length)}.", seconds=length)
     while left > 1e-6:
         if steps.controls.interrupts or steps.controls.pause is not None:
             await steps.guard()
         stretch = min(steps.lengths.slice, left)
         left -= stretch
-        request = _request(steps, window, mark, stretch, length, focus, leave_out, full)
+        request = _request(steps, window, mark, stretch, length, focus, leave_out, full, synthetic)
         request = request.model_copy(update={"last": left <= 1e-6})
         try:
             seen = await _slice(steps, request)
@@ -83,6 +83,14 @@ async def _window(
             continue
         mark = seen.mark
         await _act(steps, window, seen)
+        if seen.more is not None and not missed:
+            left, length, synthetic = (
+                seen.more.length - length,
+                seen.more.length,
+                seen.more.synthetic,
+            )
+            steps.event(f"{window} goes on: {seen.more.because}")
+            steps.say(window, seen.more.because, seconds=left)
     return seen, missed
 
 
@@ -189,12 +197,13 @@ def _request(
     focus: str | None,
     leave_out: str | None,
     full: bool,
+    synthetic: list[str],
 ) -> WatchSlice:
     plan = steps.run.plan
     return WatchSlice(
         window=window,
         watched=[
-            _watched(steps, service, focus=full or service.name == focus)
+            watched(steps, service, focus=full or service.name == focus)
             for service in plan.services
             if service.name != leave_out
         ],
@@ -209,11 +218,15 @@ def _request(
         mark=mark,
         corruption=plan.corruption,
         probe_url=plan.database.probe_url,
+        probes_before=steps.run.probes_before,
         full=full,
+        time_scale=plan.time_scale,
+        synthetic=synthetic,
     )
 
 
-def _watched(steps: Steps, service: Service, *, focus: bool) -> Watched:
+def watched(steps: Steps, service: Service, *, focus: bool) -> Watched:
+    """Return a service with the version it should be running now."""
     state = steps.run.service(service.name)
     return Watched(
         service=service,
@@ -222,4 +235,5 @@ def _watched(steps: Steps, service: Service, *, focus: bool) -> Watched:
         replaced=state.state in _REPLACED,
         focus=focus,
         log_rates=state.captured.log_rates if state.captured else None,
+        before=state.before,
     )

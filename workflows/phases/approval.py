@@ -3,7 +3,14 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from slipway.approvals import approved, approvers, rejected, unconfirmed
+    from slipway.approvals import (
+        approved,
+        approvers,
+        blocking_findings,
+        rejected,
+        unconfirmed,
+        words_wanted,
+    )
     from slipway.digest import sha256_of
     from slipway.run import Run, Wait
     from slipway.states import Outcome, Phase
@@ -20,6 +27,8 @@ async def approval(steps: Steps) -> None:
     steps.enter(Phase.APPROVAL)
     run = steps.run
     run.digest = digest_to_approve(run)
+    run.findings_shown = [one.name for one in blocking_findings(run)]
+    run.approvals_asked += 1
     deadline = workflow.now() + about(steps.lengths.approval_deadline)
     steps.notices.send("approval", "Approval wanted", _wanted(run), next_=_command(run))
     while not (approved(run, workflow.now()) and not unconfirmed(run)):
@@ -41,11 +50,21 @@ async def approval(steps: Steps) -> None:
 
 
 def digest_to_approve(run: Run) -> str:
-    """Return the digest of plan, release, pending SQL and evidence."""
+    """Return the digest of plan, release, pending SQL, evidence and what the rehearsal found that
+    approvers must know: rules and tables without their numbers, which differ from run to run."""
     review = run.preflight.migrations if run.preflight else None
     gates = run.preflight.gates.results if run.preflight else []
+    rehearsal = {}
+    if run.rehearsal is not None:
+        rehearsal = {
+            "rehearsal": {
+                "schema": run.rehearsal.schema_after,
+                "findings": sorted(one.name for one in blocking_findings(run)),
+            }
+        }
     return sha256_of(
         {
+            **rehearsal,
             "plan": run.plan.model_dump(mode="json"),
             "release": run.release.model_dump(mode="json"),
             "pending": [[one.tag, one.hash, one.sql] for one in review.pending] if review else [],
@@ -72,7 +91,7 @@ def _show(steps: Steps, left: float) -> None:
             Wait(
                 kind="approval",
                 who=approvers(run),
-                what=f"approval of digest {run.digest[:12]}",
+                what=f"approval of digest {run.digest[:12]}{_words(run)}",
                 until=until,
                 default="expired",
                 command=_command(run),
@@ -97,12 +116,19 @@ def _command(run: Run) -> str:
     return f"slipway approve {run.id} --role {next(iter(sorted(run.plan.approvals.roles)))}"
 
 
+def _words(run: Run) -> str:
+    """What an approver must accept by name; the command to paste leaves it out on purpose."""
+    wanted = words_wanted(run)
+    return f" with --accept {' --accept '.join(wanted)}" if wanted else ""
+
+
 def _wanted(run: Run) -> str:
     pending = ", ".join(one.tag for one in run.migrations) or "none"
     backup = run.backup.key if run.backup else "none"
     return (
         f"{run.release.version}: {run.release.summary} Asked by {run.requester}. "
         f"Migrations: {pending}. Backup: {backup}. Digest: {run.digest}"
+        f"{_words(run)}"
     )
 
 
@@ -124,12 +150,14 @@ def _end(run: Run, outcome: Outcome, reason: Reason, because: str) -> None:
 
 async def _keep(steps: Steps) -> None:
     run = steps.run
-    people = ", ".join(f"{one.person} ({one.role})" for one in run.approvals)
+    given = [one for one in run.approvals if one.digest == run.digest]
+    people = ", ".join(f"{one.person} ({one.role})" for one in given)
+    again = f"-{run.approvals_asked}" if run.approvals_asked > 1 else ""
     kept = await steps.keep(
-        "approval.json",
+        f"approval{again}.json",
         {
             "digest": run.digest,
-            "approvals": [one.model_dump(mode="json") for one in run.approvals],
+            "approvals": [one.model_dump(mode="json") for one in given],
             "confirmations": [one.model_dump(mode="json") for one in run.confirmations],
         },
     )

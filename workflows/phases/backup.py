@@ -6,10 +6,13 @@ with workflow.unsafe.imports_passed_through():
     from activities.backups import Backups
     from slipway.messages.backup import TakeBackup
     from slipway.messages.record import Artefact, BackupTaken
+    from slipway.run import Run
     from slipway.states import Phase
 
 from workflows.calls import Call
+from workflows.keeping import keep_backup
 from workflows.options import LONG
+from workflows.phases.rehearse import rehearse
 from workflows.steps import Steps
 
 
@@ -20,7 +23,8 @@ async def back_up(steps: Steps) -> None:
 
 
 async def take_backup(steps: Steps) -> None:
-    """Take a backup, prove it, and keep it as the one this run relies on."""
+    """Take a backup, prove it, rehearse pending migrations on it, and keep it as the one this run
+    relies on."""
     run = steps.run
     run.backups_taken += 1
     tag = str(run.backups_taken)
@@ -35,6 +39,7 @@ async def take_backup(steps: Steps) -> None:
                 backup=run.plan.backup,
                 requester=run.requester,
                 attempt_tag=tag,
+                follow=_followed(run),
             ),
             LONG,
             f"backup {tag}: dump, restore, compare, store",
@@ -53,3 +58,14 @@ async def take_backup(steps: Steps) -> None:
         f"Backup {backup.key}: {backup.rows} rows in {len(backup.tables)} tables, "
         "restored and equal."
     )
+    if backup.no_fallback:
+        steps.event(f"The restored copy does not follow production: {backup.no_fallback}")
+    await rehearse(steps)
+    await keep_backup(steps, backup)  # it follows from here on: a copy of it needs it at rest
+
+
+def _followed(run: Run) -> str:
+    """The ledger, where migrations are at stake and the plan wants later writes to survive."""
+    if not run.migrations or run.plan.rollback.fallback == "off":
+        return ""
+    return run.plan.migrations.ledger

@@ -68,7 +68,6 @@ async def _start_aftercare(steps: Steps) -> None:
         plan=run.plan,
         release=run.release,
         pods={one.name: one.pod_hash for one in run.services},
-        side_database=run.backup.side_database if run.backup else "",
         place=run.place,
     )
     try:

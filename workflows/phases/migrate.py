@@ -52,6 +52,7 @@ def _request(steps: Steps) -> ApplyMigrations:
     run = steps.run
     if run.lease is None or run.preflight is None:
         raise RuntimeError("migrating needs the lease and the review")
+    fallback = run.backup.fallback if run.backup else None
     return ApplyMigrations(
         deployment=run.id,
         database=run.plan.database,
@@ -60,4 +61,6 @@ def _request(steps: Steps) -> ApplyMigrations:
         pending=run.preflight.migrations.pending,
         fence=run.lease.do_fence,
         op_id=f"{run.id}/migrate",
+        rehearsed=run.rehearsal.expected if run.rehearsal else None,
+        slot=fallback.slot if fallback else "",
     )

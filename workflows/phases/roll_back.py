@@ -5,15 +5,14 @@ import asyncio
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
-    from activities.database import DatabaseRollback
     from activities.rollouts import Rollouts
     from slipway.incident import incident_record, post_mortem
     from slipway.judgements.blame import Blame, blame
-    from slipway.messages.migration import DatabaseRolledBack, RollBackDatabase
+    from slipway.judgements.corruption import of_itself
     from slipway.messages.record import RestoreDatabase, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, RunFlows, RunProbes
@@ -22,7 +21,6 @@ with workflow.unsafe.imports_passed_through():
         SETTLED,
         AbortState,
         Choice,
-        MigrationState,
         Outcome,
         Phase,
         ServiceState,
@@ -30,19 +28,21 @@ with workflow.unsafe.imports_passed_through():
     )
     from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
 
-from workflows.asking import ask
 from workflows.calls import Call, all_of
-from workflows.endings import failed, sentence_of, told
-from workflows.options import BEST_EFFORT, UNDO
+from workflows.endings import failed, sentence_of
+from workflows.options import UNDO
+from workflows.phases.put_data_back import Wanted, database_wanted, restore_database
 from workflows.phases.roll_out import SLOW, check_request
 from workflows.steps import Steps
+from workflows.undoing import ask_meanwhile, not_undone, settle, undone
 
 _PATIENCE = 30.0
 """Seconds until the next service is put back although the one before could not be written yet."""
 
 
-async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = False) -> None:
-    """Put everything back that this run changed, and set the run's outcome."""
+async def roll_back(steps: Steps, verdict: Verdict, *, leave_database: str = "") -> None:
+    """Put everything back that this run changed, and set the run's outcome. `leave_database`: why
+    the data stays as it is; empty: it goes back."""
     run = steps.run
     implicated = blame(run, [verdict])  # now: services that were put back look untouched
     steps.enter(Phase.ROLL_BACK)
@@ -54,7 +54,7 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
         known = -1
         while known != len(run.undo):  # after a reset the record may show more while undoing
             known = len(run.undo)
-            await _undo_all(steps, verdict, implicated, without_database)
+            await _undo_all(steps, verdict, implicated, leave_database)
         trouble = await _trouble(steps)
         if trouble is None:
             steps.event("Verified: health, critical functions and smoke flows work as before.")
@@ -69,32 +69,36 @@ async def roll_back(steps: Steps, verdict: Verdict, *, without_database: bool = 
     await _write_down(steps)
 
 
-async def _undo_all(
-    steps: Steps, verdict: Verdict, implicated: Blame, without_database: bool
-) -> None:
+async def _undo_all(steps: Steps, verdict: Verdict, implicated: Blame, leave_database: str) -> None:
     """Services first, newest first; then the data."""
     pending = [one for one in reversed(steps.run.undo) if one.state not in SETTLED]
     await _restore_services(steps, pending)
     for step in pending:
         if not isinstance(step.undo, RestoreDatabase):
             continue
-        if without_database or not await _database_wanted(steps, verdict, implicated):
-            because = "left as it is, by the plan, by request or by a person's decision"
-            await _settle(steps, step, UndoState.LEFT, because)
+        wanted = Wanted.LEFT
+        if not leave_database:
+            wanted = await database_wanted(steps, step.undo, verdict, implicated)
+        if wanted is Wanted.LEFT:
+            because = leave_database or "left as it is, by the plan or by a person's decision"
+            await settle(steps, step, UndoState.LEFT, because)
         else:
-            await _restore_database(steps, step, step.undo)
+            await restore_database(steps, step, step.undo, wanted)
 
 
 async def _restore_services(steps: Steps, pending: list[UndoStep]) -> None:
-    """Write them newest first, each when the one before was written; wait for all side by side.
-    One that cannot be written holds up the others for a moment only."""
+    """Write them newest first, each when the one before was written, or all at once where the plan
+    says that they are independent; wait for all side by side. One that cannot be written holds up
+    the others for a moment only."""
+    at_once = steps.run.plan.rollback.order == "parallel"
     parts = []
     for step in pending:
         if isinstance(step.undo, RestoreService):
             written = asyncio.Event()
             part = _restore_service(steps, step, step.undo, written)
             parts.append(asyncio.create_task(part))
-            await steps.until(written.is_set, _PATIENCE, f"{step.step} is written")
+            if not at_once:
+                await steps.until(written.is_set, _PATIENCE, f"{step.step} is written")
     await asyncio.gather(*parts)
 
 
@@ -123,69 +127,23 @@ async def _restore_service(
             image=undo.captured.image,
             deadline=max(steps.lengths.rollout_deadline, 60.0),
             uid=undo.captured.uid,
+            back=True,
+            captured=undo.captured,
         )
         rolled: RolledOut = await steps.call(
             Call(Rollouts.wait, wait, UNDO.lasting(wait.deadline), f"await {name} put back")
         )
     except ActivityError as error:
         written.set()
-        await _not_undone(steps, step, sentence_of(error))
+        await not_undone(steps, step, sentence_of(error))
         state.state = ServiceState.REVERT_FAILED
         return
     if rolled.verdict.kind is not Kind.PROCEED:
-        await _not_undone(steps, step, rolled.verdict.because)
+        await not_undone(steps, step, rolled.verdict.because)
         state.state = ServiceState.REVERT_FAILED
         return
     state.state, state.pod_hash = ServiceState.REVERTED, rolled.pod_hash
-    await _undone(steps, step, rolled.verdict.because)
-
-
-async def _restore_database(steps: Steps, step: UndoStep, undo: RestoreDatabase) -> None:
-    run = steps.run
-    steps.say("undo:database", "Putting the database back, or proving that nothing changed.")
-    step.state = UndoState.RUNNING
-    request = RollBackDatabase(
-        deployment=run.id,
-        database=run.plan.database,
-        migrations=run.plan.migrations,
-        backup=undo.backup,
-        bucket=run.plan.backup.bucket,
-        fence=run.lease.undo_fence if run.lease else 0,
-        op_id=f"{run.id}/undo:database",
-    )
-    try:
-        done: DatabaseRolledBack = await steps.call(
-            Call(DatabaseRollback.roll_back, request, UNDO.lasting(3600), "put the database back")
-        )
-    except ActivityError as error:
-        await _not_undone(steps, step, sentence_of(error))
-        return
-    run.database = done
-    for one in run.migrations:
-        one.state = MigrationState.ROLLED_BACK
-    if not (done.schema_equal and (done.rows_equal or not done.changed)):
-        await _not_undone(steps, step, done.because)
-        return
-    await _undone(steps, step, done.because)
-
-
-async def _database_wanted(steps: Steps, verdict: Verdict, implicated: Blame) -> bool:
-    """Whether the plan, or a person where the plan or corruption asks for one, wants it back."""
-    policy = steps.run.plan.rollback.database
-    if verdict.reason is Reason.MIGRATION_FAILED:
-        return True
-    if verdict.reason is not Reason.DATA_CORRUPTION and policy == "always":
-        return True
-    if verdict.reason is not Reason.DATA_CORRUPTION and policy == "when-implicated":
-        return implicated is Blame.MIGRATION
-    question = verdict.model_copy(
-        update={
-            "because": "Put the database back to its backup (rollback), which loses later writes, "
-            f"or leave it for inspection (stop)? {verdict.because}"
-        }
-    )
-    choice = await _ask(steps, "undo:database", question, (Choice.ROLL_BACK, Choice.STOP))
-    return choice is Choice.ROLL_BACK
+    await undone(steps, step, rolled.verdict.because)
 
 
 async def _trouble(steps: Steps) -> Verdict | None:
@@ -218,7 +176,7 @@ async def _check_everything(steps: Steps) -> list[Verdict]:
     smoke: Checked = await steps.call(Call(Checks.flows, flows, SLOW, "smoke flows"))
     seen = [*checks, smoke]
     if run.database is not None and plan.corruption:  # else the data is left for a person
-        probes = RunProbes(probes=plan.corruption, probe_url=plan.database.probe_url)
+        probes = RunProbes(probes=of_itself(plan.corruption), probe_url=plan.database.probe_url)
         seen.append(await steps.call(Call(Checks.probes, probes, SLOW, "corruption probes")))
     return [verdict for one in seen for verdict in one.verdicts]
 
@@ -226,38 +184,8 @@ async def _check_everything(steps: Steps) -> list[Verdict]:
 async def _again(steps: Steps, trouble: Verdict) -> bool:
     """Ask a person whether to try again; by default the rollback ends incomplete."""
     steps.event(trouble.because)
-    choice = await _ask(steps, "rollback", trouble, (Choice.RETRY, Choice.STOP))
+    choice = await ask_meanwhile(steps, "rollback", trouble, (Choice.RETRY, Choice.STOP))
     return choice is Choice.RETRY
-
-
-async def _ask(steps: Steps, step: str, verdict: Verdict, choices: tuple[Choice, ...]) -> Choice:
-    while True:
-        choice = await ask(steps, step, verdict, choices, Choice.STOP)
-        if choice is not None:
-            return choice
-        steps.controls.abort = steps.controls.rollback = None  # asked already: it is under way
-
-
-async def _undone(steps: Steps, step: UndoStep, because: str) -> None:
-    steps.event(f"Put back {step.step}: {because}")
-    await _settle(steps, step, UndoState.DONE, because)
-
-
-async def _not_undone(steps: Steps, step: UndoStep, because: str) -> None:
-    steps.event(f"Not put back {step.step}: {because}")
-    await _settle(steps, step, UndoState.FAILED, because)
-
-
-async def _settle(steps: Steps, step: UndoStep, state: UndoState, because: str) -> None:
-    """The record follows as well as it can: a dead store must not hold up a rollback."""
-    step.state, step.because = state, because
-    data = {"state": step.state.value}
-    try:
-        await steps.records.write(
-            "undone", step.step, because=step.because[:1000], data=data, options=BEST_EFFORT
-        )
-    except FailureError as error:
-        steps.event(f"The record could not be written: {told(error)}")
 
 
 async def _write_down(steps: Steps) -> None:

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.plan import Service
     from slipway.run import ServiceRun
     from slipway.states import Choice, Phase, ServiceState
-    from slipway.verdicts import Kind, gravest
+    from slipway.verdicts import Kind, Signal, gravest
 
 from workflows.asking import park
 from workflows.calls import Call
@@ -52,6 +52,9 @@ async def verify_service(steps: Steps, service: Service) -> None:
             ),
         )
         worst = gravest(checked.verdicts)
+        for seen in checked.verdicts:
+            if seen.signal is Signal.LOGS:  # for people: it decides nothing
+                steps.event(seen.because)
         if worst is None or worst.kind is Kind.PROCEED:
             if state.state is not ServiceState.DEPLOYED:  # its traffic says more
                 state.verdict = worst.because if worst else ""
@@ -69,8 +72,15 @@ def check_request(steps: Steps, service: Service) -> CheckService:
         service=service,
         every=steps.lengths.probe,
         workload=steps.workload(service),
+        log_templates=_known_errors(steps.run.service(service.name)),
         addresses={one.name: one.url for one in steps.run.plan.services if one.url},
     )
+
+
+def _known_errors(state: ServiceRun) -> list[str] | None:
+    """Kinds of error lines from before, where this run's version is the one that is checked."""
+    replaced = state.state in (ServiceState.SETTLING, ServiceState.DEPLOYED)
+    return state.captured.log_templates if state.captured and replaced else None
 
 
 def _captured(state: ServiceRun) -> Captured:
@@ -120,6 +130,7 @@ async def _wait(steps: Steps, service: Service, state: ServiceRun, applied: Appl
         image=state.image_after,
         deadline=max(deadline, 30.0),  # pods need their own time, whatever the scale
         uid=_captured(state).uid,
+        captured=_captured(state),
     )
     rolled: RolledOut = await steps.forward(
         f"wait:{service.name}",

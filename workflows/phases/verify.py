@@ -73,6 +73,7 @@ def _monitoring(run: Run, seen: SliceSeen | None) -> dict[str, object]:
     return {
         "window_seconds": run.plan.lengths.final_monitor,
         "readings": [one.model_dump(mode="json") for one in seen.readings] if seen else [],
+        "scrapes": seen.used if seen else {},
         "connections": seen.connections if seen else None,
         "external": seen.external if seen else None,
         "verdicts": [one.model_dump(mode="json") for one in seen.verdicts] if seen else [],
