@@ -10,10 +10,10 @@ FAULT ?=
 KILL ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build stack down demo check test bench clean
+.PHONY: help setup build stack down demo check test bench bench-judgement clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install the locked dependencies into .venv
 
@@ -58,9 +58,13 @@ test: setup build ## all tests, on the local stack
 bench: setup build ## the numbers of the README, measured here
 	$(BIN)/python -m benchmarks
 
+# No server. Resumes where it was stopped; QUICK=1 simulates fewer runs and says so.
+bench-judgement: setup ## the detector on simulated deployments, beside what others do (20 minutes)
+	$(BIN)/python -m benchmarks.judgement $(if $(QUICK),--quick) $(if $(QUICK),,--json benchmarks/results/judgement.json)
+
 clean: ## stop the stack, delete its data and what tools have cached
 	@if test -x $(BIN)/python; then $(BIN)/python -m devstack down --all; fi
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 	@echo "The built servers stay in $${XDG_CACHE_HOME:-$$HOME/.cache}/slipway, Go's own caches are"
 	@echo "dropped by: go clean -cache -modcache"

@@ -39,7 +39,11 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "ask each server whether it serves; starts nothing"),
         ("check-compose", _check_compose, "validate docker-compose.yml without an engine"),
         ("faults", _faults, "list the faults of `make demo FAULT=…` and how each run may end"),
-        ("sweep", _sweep, "run the demo for every fault, once for each class of traffic"),
+        (
+            "sweep",
+            _sweep,
+            "run the demo for every fault and class of traffic, or N times well",
+        ),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
@@ -61,6 +65,12 @@ def _sweep_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PATTERN",
         help="run what fits, such as '*:errors3' or 'gate:*'; may be given several times",
+    )
+    parser.add_argument(
+        "--healthy", type=int, default=0, metavar="N", help="run a good release N times instead"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="leave out what agreed in the file of --json"
     )
     parser.add_argument(
         "--jobs", type=int, default=2, choices=range(1, 11), metavar="N", help="runs side by side"
@@ -132,9 +142,11 @@ def _faults(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     from devstack.demo import sweep  # the demo's clients take a second to import
 
-    faults = sweep.chosen(options.only)
+    faults = sweep.healthy(options.healthy) or sweep.chosen(options.only)
     if not faults:
         raise StackError("No fault fits: `python -m devstack faults` lists them.")
+    if options.resume:
+        faults = sweep.left(faults, options.json)
     results = sweep.sweep(faults, jobs=options.jobs, file=options.json, tell=up.say)
     print(f"\n{sweep.table(results)}")
     return 1 if any(one.wrong for one in results) else 0

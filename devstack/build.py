@@ -1,4 +1,5 @@
-"""Finds each server, or builds it once from its pinned module into a cache.
+"""Finds each server, or builds it once from its pinned module (or unpacks its packages) into a
+cache.
 
 Looked for in this order: the product's environment variable, KUBEBUILDER_ASSETS, PATH (only
 where the program says it is of our version line), our cache. Cache:
@@ -15,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from devstack import versions
+from devstack import debian, versions
 from devstack.errors import StackError, tail
 from devstack.locks import exclusive
 from devstack.products import PRODUCTS, Product, Program
@@ -111,6 +113,18 @@ def reported_version_line(path: Path, program: Program) -> tuple[int, int] | Non
     return (int(match[1]), int(match[2])) if match else None
 
 
+@dataclass(frozen=True)
+class _Work:
+    """The building of a product, which may take several commands."""
+
+    title: str
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+
 def _build_once(product: Product, step: str) -> Mapping[str, Path]:
     target = cache_folder(product)
     title = f"{step} {product.name} {product.version}"
@@ -119,11 +133,14 @@ def _build_once(product: Product, step: str) -> Mapping[str, Path]:
         programs = locate(product)
         if programs is not None:
             return programs
-        _require_go(product)
+        if product.packages:
+            _require_apt(product)
+        else:
+            _require_go(product)
         _say(f"{title}: building, about {product.seconds} s the first time")
-        started = time.monotonic()
-        _build(product, target, title)
-        _say(f"{title}: built in {time.monotonic() - started:.0f} s")
+        work = _Work(title)
+        _build(product, target, work)
+        _say(f"{title}: built in {work.seconds:.0f} s")
     return {program.name: target / program.name for program in product.programs}
 
 
@@ -143,23 +160,39 @@ def _require_go(product: Product) -> None:
         raise StackError(f"Go {needed} is needed to build {product.name}, found {have}. {remedy}")
 
 
-def _build(product: Product, target: Path, title: str) -> None:
+def _require_apt(product: Product) -> None:
+    lacking = debian.missing_tool()
+    if lacking is not None:
+        raise StackError(
+            f"{product.name} is unpacked from Debian's packages, and {lacking} is not here. "
+            f"Install {product.name} {product.version}, or set {product.variable} to its program."
+        )
+
+
+def _build(product: Product, target: Path, work: _Work) -> None:
     """Build into a scratch folder beside the target, then rename: all or nothing."""
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     log = target.parent / f"{target.name}.log"
     try:
-        for argv, cwd, environment in build_commands(product, scratch):
-            _run(argv, cwd, environment, log, title)
-        for program in product.programs:
-            built = scratch / program.built_as
-            if built.exists() and built.name != program.name:
-                built.rename(scratch / program.name)
+        if product.packages:
+            debian.fetch(product, scratch, lambda argv, cwd: _run(argv, cwd, {}, log, work))
+        else:
+            _build_with_go(product, scratch, log, work)
         if target.exists():
             shutil.rmtree(target)
         scratch.chmod(0o755)
         scratch.rename(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _build_with_go(product: Product, scratch: Path, log: Path, work: _Work) -> None:
+    for argv, cwd, environment in build_commands(product, scratch):
+        _run(argv, cwd, environment, log, work)
+    for program in product.programs:
+        built = scratch / program.built_as
+        if built.exists() and built.name != program.name:
+            built.rename(scratch / program.name)
 
 
 def build_commands(product: Product, out: Path) -> list[tuple[list[str], Path, dict[str, str]]]:
@@ -181,7 +214,9 @@ def build_commands(product: Product, out: Path) -> list[tuple[list[str], Path, d
     return commands
 
 
-def _run(argv: list[str], cwd: Path, environment: Mapping[str, str], log: Path, title: str) -> None:
+def _run(
+    argv: list[str], cwd: Path, environment: Mapping[str, str], log: Path, work: _Work
+) -> None:
     with log.open("ab") as output:
         child = subprocess.Popen(
             argv,
@@ -192,25 +227,26 @@ def _run(argv: list[str], cwd: Path, environment: Mapping[str, str], log: Path, 
             stderr=subprocess.STDOUT,
         )
         try:
-            code = _wait_telling(child, title)
+            code = _wait_telling(child, work)
         except BaseException:
             child.terminate()
             child.wait()
             raise
     if code != 0:
+        source = "`go env GOPROXY`" if argv[0] == "go" else "the source of Debian's packages"
         raise StackError(
-            f"{title}: the build failed (exit code {code}).\n{tail(log)}\nThe whole log: {log}\n"
-            "Often the network: `go env GOPROXY` must be reachable. Then run it again."
+            f"{work.title}: the build failed (exit code {code}).\n{tail(log)}\n"
+            f"The whole log: {log}\n"
+            f"Often the network: {source} must be reachable. Then run it again."
         )
 
 
-def _wait_telling(child: subprocess.Popen[bytes], title: str) -> int:
-    started = time.monotonic()
+def _wait_telling(child: subprocess.Popen[bytes], work: _Work) -> int:
     while True:
         try:
             return child.wait(timeout=NEWS_SECONDS)
         except subprocess.TimeoutExpired:
-            _say(f"{title}: still building, {time.monotonic() - started:.0f} s")
+            _say(f"{work.title}: still building, {work.seconds:.0f} s")
 
 
 def _say(text: str) -> None:

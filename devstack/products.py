@@ -1,15 +1,17 @@
-"""What the local stack is made of: each product, its programs, and how Go builds them."""
+"""What the local stack is made of: each product, its programs, and how they are built."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from devstack import versions
 
 
 @dataclass(frozen=True)
 class Program:
-    """One executable. `package` is what Go builds; `built_as` the name Go gives it."""
+    """One executable. `package` is what Go builds, or its place in a Debian package; `built_as`
+    the name that it has then."""
 
     name: str
     package: str
@@ -24,7 +26,8 @@ class Product:
     `variable` names the environment variable with a ready program, or a folder of them.
     `module` is a committed consumer module under devstack/tools (needed where the upstream
     module has replace directives, which `go install` refuses); without it `go install` does.
-    `seconds` is about how long a cold build takes on two cores.
+    `packages`: Debian packages to unpack instead of building, each with the SHA-256 of the files
+    that are known. `seconds` is about how long a cold build takes on two cores.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Product:
     module: str | None = None
     tags: str = ""
     ldflags: str = ""
+    packages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def _kubernetes_version_flags() -> str:
@@ -118,3 +122,29 @@ PRODUCTS = (
         ldflags=_kubernetes_version_flags(),
     ),
 )
+
+PGBOUNCER = Product(
+    "pgbouncer",
+    versions.PGBOUNCER,
+    "SLIPWAY_PGBOUNCER",
+    (Program("pgbouncer", "usr/sbin/pgbouncer", "pgbouncer"),),
+    5,
+    packages={
+        "pgbouncer": {
+            "pgbouncer_1.18.0-1+deb12u1_amd64.deb": (
+                "b8468c31f94596da0967b1a27980a0a036268eb8e53d3e647651bd7b82b6f65e"
+            ),
+        },
+        "libc-ares2": {
+            "libc-ares2_1.18.1-3_amd64.deb": (
+                "087fd5c2ac883202e1786ab45617cdab7f77bc7f060d58cca177ddf6b6c3fa73"
+            ),
+        },
+        "libevent-2.1-7": {
+            "libevent-2.1-7_2.1.12-stable-8+deb12u1_amd64.deb": (
+                "95a025ae2548aed9dbb0f0a0215b0483b7fa43db1d4f1f318f013f2ea84987c3"
+            ),
+        },
+    },
+)
+"""Not part of the stack: tests start it in front of its database."""

@@ -11,6 +11,7 @@ PROMETHEUS = "3.14.0"
 PROMETHEUS_MODULE = "0.314.0"
 KUBERNETES = "1.36.3"
 POSTGRES = "18"
+PGBOUNCER = "1.18.0"
 
 # Only docker-compose.yml runs these. kwok's images hold a Kubernetes of the same line as ours.
 GRAFANA = "13.2.3"

@@ -42,10 +42,20 @@ def decided_at(ending: Ending, end: End) -> float:
     """Return when a step was parked, a rollback began, or else the run ended (seconds, 1970)."""
     if end.outcome == "running":
         return min(float(one["at"]) for one in ending.parked if _reason(one) in end.reasons)
+    return _rolled_back_at(ending) or ending.ended
+
+
+def first_decision(ending: Ending) -> float:
+    """Return when the run first was decided about, whatever was expected (seconds, 1970)."""
+    parked = [float(one["at"]) for one in ending.parked]
+    return min([*parked, _rolled_back_at(ending) or ending.ended])
+
+
+def _rolled_back_at(ending: Ending) -> float | None:
     for event in ending.status.get("timeline", []):
         if event["phase"] == "roll_back":
             return datetime.fromisoformat(event["at"]).timestamp()
-    return ending.ended
+    return None
 
 
 def _outcome(ending: Ending) -> Outcome:

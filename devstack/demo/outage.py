@@ -1,4 +1,5 @@
-"""A shared server stops in the middle of a run, and comes back whatever happens."""
+"""What disturbs a run from outside: a shared server that stops, a row that is written meanwhile.
+Both are put right whatever happens."""
 
 import threading
 import time
@@ -6,10 +7,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import psycopg
+
 from devstack import single
 from devstack.demo.troubles import Outage
 from devstack.errors import StackError
 from devstack.stack import Stack
+from devstack.world.database import access
 
 
 class Disturbance(Protocol):
@@ -84,3 +88,35 @@ class ServerAway:
         self._thread.join(timeout=150)
         if self._thread.is_alive():
             raise StackError(f"{self._outage.server} does not come back: `make stack` tries again.")
+
+
+class RowMeanwhile:
+    """Writes a row as the application does, once approval is waited for: the backup is taken and
+    the migration rehearsed by then. The row is gone afterwards."""
+
+    _NAME = "Written after the backup"
+
+    def __init__(self, stack: Stack, database: str, tell: Callable[[str], None]) -> None:
+        self._stack, self._database, self._tell = stack, database, tell
+        self.began: float | None = None
+
+    def see(self, status: dict[str, Any]) -> None:
+        """Write the row when the run waits for its approval."""
+        if self.began is not None or status["phase"] != "approval":
+            return
+        self.began = time.time()
+        address = access.url(self._stack, access.APP, self._database)
+        with psycopg.connect(address, connect_timeout=10) as connection:
+            connection.execute(
+                "INSERT INTO organisations (name, country) VALUES (%s, 'Norway')", [self._NAME]
+            )
+        self._tell("an organisation was added whose country is no code")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.began is None:
+            return
+        with access.superuser(self._stack, self._database) as connection:
+            connection.execute("DELETE FROM organisations WHERE name = %s", [self._NAME])

@@ -12,6 +12,7 @@ from devstack.stack import Stack
 from devstack.world.database import access
 from devstack.world.environment import Environment
 from devstack.world.services.writer import acknowledged_keys, missing_keys
+from slipway.verdicts import Reason
 
 _ENOUGH = 20
 """Acknowledged writes below which a comparison would prove nothing."""
@@ -61,7 +62,15 @@ def rolled_back(stack: Stack, made: Environment, before: Seen, status: dict[str,
         if not now.ready[name]:
             wrong.append(f"{name} is not ready")
     wrong += _same_database(before, now)
+    if status["lost_writes"] is not None and not (status["followed"] or _corrupted(status)):
+        wrong.append("the database went back to its backup, without the later writes")
     return wrong + traces.judge(stack, made, before, now, status)
+
+
+def _corrupted(status: dict[str, Any]) -> bool:
+    """Whether the data was corrupt: then a person, shown what was written since the backup, decides
+    that it goes back there; the writes that are lost are counted all the same."""
+    return bool((status["verdict"] or {}).get("reason") == Reason.DATA_CORRUPTION.value)
 
 
 def stopped(stack: Stack, made: Environment, before: Seen, status: dict[str, Any]) -> list[str]:

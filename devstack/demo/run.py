@@ -11,7 +11,7 @@ from devstack.demo.cli import Cli
 from devstack.demo.interrupting import Interrupting
 from devstack.demo.interruptions import Interruption
 from devstack.demo.look import Seen, look
-from devstack.demo.outage import Calm, Disturbance, ServerAway
+from devstack.demo.outage import Calm, Disturbance, RowMeanwhile, ServerAway
 from devstack.demo.people import People
 from devstack.demo.troubles import Trouble
 from devstack.layout import CHECKOUT
@@ -98,7 +98,7 @@ def carry_out(
     last = _newest(cli, made.name)
     started = time.time()
     diary = Diary()
-    with _disturbance(stack, wish, queue, diary) as disturbance:
+    with _disturbance(stack, made, wish, queue, diary) as disturbance:
         with People(cli, made.name, not_this=last, manner=manner, see=disturbance.see) as people:
             code = cli.follow("start", *documents, "--wait", to=to).wait()
         ended = time.time()
@@ -143,11 +143,15 @@ class Diary:
         print(f"{self.lines[-1]} ".rjust(_WIDTH, "─"), flush=True)
 
 
-def _disturbance(stack: Stack, wish: Wish, queue: str, diary: Diary) -> Disturbance:
+def _disturbance(
+    stack: Stack, made: Environment, wish: Wish, queue: str, diary: Diary
+) -> Disturbance:
     if wish.interruptions:
         return Interrupting(stack, queue, wish.interruptions, diary.tell)
     if wish.trouble.outage is not None:
         return ServerAway(stack, wish.trouble.outage, diary.tell)
+    if wish.trouble.late_row:
+        return RowMeanwhile(stack, made.database, diary.tell)
     return Calm()
 
 

@@ -1,4 +1,5 @@
-"""`python -m devstack sweep`: many faults, several environments side by side on one stack."""
+"""`python -m devstack sweep`: many faults, or many good releases, several environments side by side
+on one stack."""
 
 import json
 import queue
@@ -13,16 +14,18 @@ from typing import Self
 
 from devstack import up
 from devstack.demo import fresh, troubles, workers
-from devstack.demo.expected import unexpected
-from devstack.demo.run import Ending, carry_out
+from devstack.demo.expected import first_decision, unexpected
+from devstack.demo.run import Ending, Wish, carry_out
 from devstack.demo.wishes import wished
 from devstack.errors import StackError
 from devstack.stack import Stack
 from devstack.world import environment as environments
 from devstack.world import expectations, history, layout
 from devstack.world.catalog import BY_NAME
+from devstack.world.expectations import End
 
 Say = Callable[[str], None]
+_HEALTHY = "healthy"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Result:
     seconds: float
     """The deployment's own time, without the making of its environment."""
     wrong: list[str]
+    decided: float = 0.0
+    """Seconds from where the fault began (the write of the faulty version, or what was done to a
+    server) to the decision: a step parked, the rollback begun, or the end."""
 
 
 def chosen(patterns: Sequence[str] = ()) -> list[str]:
@@ -59,9 +65,20 @@ def chosen(patterns: Sequence[str] = ()) -> list[str]:
     return [one for one in found if not patterns or any(fnmatchcase(one, p) for p in patterns)]
 
 
+def healthy(count: int) -> list[str]:
+    """Return the names of so many runs of a release that has no fault."""
+    return [f"{_HEALTHY}:{number}" for number in range(1, count + 1)]
+
+
 def alone(fault: str) -> bool:
     """Whether a fault strikes a shared server, so that no other run may go on beside it."""
-    return wished(fault)[0].trouble.outage is not None
+    return _wish(fault)[0].trouble.outage is not None
+
+
+def left(faults: Sequence[str], file: Path | None) -> list[str]:
+    """Return what an earlier sweep has not run, or not with the result that it should have."""
+    agreed = {name for name, one in known(file).items() if not one.wrong}
+    return [one for one in faults if one not in agreed]
 
 
 def sweep(faults: Sequence[str], *, jobs: int, file: Path | None, tell: Say) -> list[Result]:
@@ -116,7 +133,7 @@ def line(result: Result) -> str:
     said = "agrees" if not result.wrong else "DISAGREES"
     head = (
         f"{result.fault:32} {result.outcome:12} {result.reason}{parked}, exit {result.code}, "
-        f"{result.seconds:.0f} s: {said}"
+        f"decided after {result.decided:.0f} s, {result.seconds:.0f} s in all: {said}"
     )
     return "\n".join([head, *[f"    - {one}" for one in result.wrong]])
 
@@ -125,11 +142,12 @@ def table(results: Iterable[Result]) -> str:
     """Return all results as a table in Markdown."""
     rows = [
         f"| {one.fault} | {one.outcome} | {one.reason} | {', '.join(one.parked) or '-'} "
-        f"| {one.code} | {one.seconds:.0f} | {'yes' if not one.wrong else 'no'} |"
+        f"| {one.code} | {one.decided:.1f} | {one.seconds:.0f} "
+        f"| {'yes' if not one.wrong else 'no'} |"
         for one in results
     ]
-    head = "| Fault | Outcome | Reason | Parked | Exit | Seconds | Agrees |"
-    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *rows])
+    head = "| Fault | Outcome | Reason | Parked | Exit | Decided after (s) | Seconds | Agrees |"
+    return "\n".join([head, "| --- " * 8 + "|", *rows])
 
 
 def _in_parallel(
@@ -149,7 +167,7 @@ def _in_parallel(
 
 
 def _run(stack: Stack, name: str, fault: str) -> Result:
-    wish, allowed = wished(fault)
+    wish, allowed = _wish(fault)
     programs = troubles.programs(wish.trouble, stack)
     log = layout.root(stack) / "logs" / "sweep" / f"{fault.replace(':', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -166,14 +184,33 @@ def _run(stack: Stack, name: str, fault: str) -> Result:
     finally:
         if programs is not None:
             workers.start(stack, _queue(name))
-    return _result(fault, ending, [*ending.wrong, *unexpected(ending, allowed)])
+    wrong = [*ending.wrong, *unexpected(ending, allowed)]
+    if _is_healthy(fault) and ending.parked:
+        wrong.append("a healthy release was parked")
+    return _result(fault, ending, wrong)
+
+
+def _is_healthy(name: str) -> bool:
+    return name.startswith(f"{_HEALTHY}:")
+
+
+def _wish(name: str) -> tuple[Wish, list[End]]:
+    return wished(None if _is_healthy(name) else name)
 
 
 def _result(fault: str, ending: Ending, wrong: list[str]) -> Result:
     parked = [str((one["verdict"] or {}).get("reason", "?")) for one in ending.parked]
     seconds = ending.ended - ending.started
+    decided = first_decision(ending) - ending.began
     return Result(
-        fault, ending.outcome, ending.reason, parked, ending.code, round(seconds, 1), wrong
+        fault,
+        ending.outcome,
+        ending.reason,
+        parked,
+        ending.code,
+        round(seconds, 1),
+        wrong,
+        round(decided, 1),
     )
 
 

@@ -118,13 +118,15 @@ def approved(kept: Kept, forward: list[Write], status: dict[str, Any]) -> list[s
 def _objects(
     kept: Kept, made: Environment, before: Seen, now: Seen, status: dict[str, Any]
 ) -> list[str]:
-    """Every new object is of this run: its record, a proved dump, that dump's manifest."""
+    """Every new object is of this run: its record, a proved dump, that dump's manifest, the roles
+    beside it."""
     folder = f"{made.bucket_prefix}records/{made.name}/{status['id']}/"
     dumps = {one["backup"]["key"] for one in kept.manifests}
+    roles = {one["roles"]["key"] for one in kept.manifests}
     manifests = {one["backup"]["manifest_key"] for one in kept.manifests}
     fresh = {key for key in now.objects - before.objects if not key.startswith(folder)}
-    wrong = [f"{key} belongs to nothing" for key in sorted(fresh - dumps - manifests)]
-    wrong += [f"{key} is gone" for key in sorted((dumps | manifests) - now.objects)]
+    wrong = [f"{key} belongs to nothing" for key in sorted(fresh - dumps - roles - manifests)]
+    wrong += [f"{key} is gone" for key in sorted((dumps | roles | manifests) - now.objects)]
     if status["backup"] and status["backup"]["key"] not in dumps:
         wrong.append(f"no manifest names the backup {status['backup']['key']}")
     return wrong

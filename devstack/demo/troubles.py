@@ -44,6 +44,9 @@ class Trouble:
     damaged_dump: bool = False
     """pg_dump loses the end of what it writes, and says that all went well."""
     outage: Outage | None = None
+    late_row: bool = False
+    """While approval is waited for, production gets a row that the pending migration cannot take;
+    the restored backup, on which it was rehearsed, does not have it."""
 
 
 NONE = Trouble()
@@ -58,6 +61,7 @@ TROUBLES: dict[str, Trouble] = {
     "metrics:down": Trouble(manner=_RETRY_FIRST, outage=Outage("prometheus")),
     "store:down": Trouble(manner=_RETRY_FIRST, outage=Outage("versitygw", 60.0)),
     "notices:down": Trouble(deaf=True),
+    "migration:fails-after-rehearsal": Trouble(late_row=True),
 }
 
 

@@ -21,10 +21,14 @@ def wished(fault: str | None) -> tuple[Wish, list[End]]:
         return Wish(), list(GOOD)
     service, colon, name = fault.partition(":")
     if not colon:
-        raise ValueError(f"{fault!r} is no fault: write SERVICE:FAULT, such as analytics:errors3")
+        raise ValueError(
+            f"{fault!r} is no fault: write SERVICE:FAULT, such as analytics:errors3; "
+            "`python -m devstack faults` lists all"
+        )
     allowed = ends(service, name)
     if fault in TROUBLES:
-        return Wish(trouble=TROUBLES[fault]), allowed
+        pending = name if service == "migration" else Wish.pending
+        return Wish(trouble=TROUBLES[fault], pending=pending), allowed
     match service:
         case "migration":
             return Wish(pending=name), allowed

@@ -26,8 +26,9 @@ SETTINGS = {
     "unix_socket_directories": "",  # a socket's path is limited to 107 bytes; TCP does all
     "wal_level": "logical",
     "max_connections": "200",
-    "max_wal_senders": "20",
-    "max_replication_slots": "20",
+    "max_wal_senders": "40",
+    "max_replication_slots": "40",
+    "max_slot_wal_keep_size": "8GB",
     "max_prepared_transactions": "10",
     "shared_buffers": "128MB",
     "password_encryption": "scram-sha-256",

@@ -1,6 +1,7 @@
 """The Kubernetes objects of an environment: namespaces, Deployments, slipway's few rights."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 MARKER = "slipway.teei/local-stack"
 """Label of a namespace that says: this is the local stack, lengths may be divided."""
 _RBAC = layout.REPOSITORY / "deploy" / "k8s"
+_GOING = 60.0
+"""Seconds that a namespace may take to go."""
+_BETWEEN_LOOKS = 0.2
 _KINDS = {"Role": "roles", "RoleBinding": "rolebindings"}
 
 
@@ -30,13 +34,19 @@ def ensure(
     live = {service.name: image(service.name, live_version) for service in SERVICES}
     with Kube(stack) as kube:
         for namespace, rules in ((production, "production"), (staging, "staging")):
-            _namespace(kube, namespace)
-            _rights(kube, namespace, rules)
+            create_namespace(kube, namespace, rules)
         for service in SERVICES:
             create_deployment(kube, production, service, live[service.name], service.replicas)
             create_deployment(
                 kube, staging, service, staged[service.name], service.staging_replicas
             )
+
+
+def create_namespace(kube: Kube, name: str, rules: str) -> None:
+    """Create a namespace of the local stack in which slipway has the rights that `deploy/k8s`
+    grants it in `rules`: production or staging."""
+    _namespace(kube, name)
+    _rights(kube, name, rules)
 
 
 def create_deployment(
@@ -59,27 +69,43 @@ def set_image(kube: Kube, namespace: str, service: str, image_reference: str) ->
     kube.merge(path, {"spec": {"template": {"spec": {"containers": changed}}}})
 
 
-def remove(stack: "Stack", namespaces: list[str], *, deadline: float = 60.0) -> None:
+def remove(stack: "Stack", namespaces: list[str]) -> None:
     """Remove namespaces and wait until they are gone."""
     with Kube(stack) as kube:
         for namespace in namespaces:
             kube.delete(f"/api/v1/namespaces/{namespace}")
-        until = time.monotonic() + deadline
-        for namespace in namespaces:
-            while kube.get(f"/api/v1/namespaces/{namespace}") is not None:
-                if time.monotonic() > until:
-                    raise StackError(f"Namespace {namespace} does not end: look at its finalizers.")
-                time.sleep(0.2)
+        _wait(lambda: _going(kube, namespaces), _GOING)
+
+
+def _going(kube: Kube, namespaces: list[str]) -> str:
+    for namespace in namespaces:
+        if kube.get(f"/api/v1/namespaces/{namespace}") is not None:
+            return f"Namespace {namespace} does not end: look at its finalizers."
+    return ""
+
+
+def _wait(missing: Callable[[], str], seconds: float) -> None:
+    """Wait until nothing is missing. Raises StackError with the sentence that says what is.
+
+    The API is asked again and again: one short question, where a watch would have to be opened,
+    resumed and closed.
+    """
+    until = time.monotonic() + seconds
+    while said := missing():
+        if time.monotonic() > until:
+            raise StackError(said)
+        time.sleep(_BETWEEN_LOOKS)
 
 
 def wait_ready(stack: "Stack", namespaces: list[str], *, deadline: float = 120.0) -> None:
     """Wait until every Deployment of the namespaces has all its replicas available."""
-    until = time.monotonic() + deadline
     with Kube(stack) as kube:
-        while waiting := [one for name in namespaces for one in _unready(kube, name)]:
-            if time.monotonic() > until:
-                raise StackError(f"Not ready after {deadline:.0f} s: {', '.join(waiting)}.")
-            time.sleep(0.2)
+
+        def missing() -> str:
+            waiting = [one for name in namespaces for one in _unready(kube, name)]
+            return f"Not ready after {deadline:.0f} s: {', '.join(waiting)}." if waiting else ""
+
+        _wait(missing, deadline)
 
 
 def deployment(
@@ -122,6 +148,9 @@ def _pod(service: ServiceSpec, image_reference: str) -> dict[str, Any]:
 
 def _namespace(kube: Kube, name: str) -> None:
     labels = {MARKER: "true"}
+    there = kube.get(f"/api/v1/namespaces/{name}")
+    if there is not None and there["metadata"].get("deletionTimestamp"):  # somebody removes it
+        _wait(lambda: _going(kube, [name]), _GOING)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     if not kube.create("/api/v1/namespaces", body):
         kube.merge(f"/api/v1/namespaces/{name}", {"metadata": {"labels": labels}})

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -53,6 +53,30 @@ def write(folder: Path, subject: Subject, spoilt: str | None = None) -> None:
     layout.write_json(folder / "rollback-test.json", _rollback_test(plan, subject))
     if spoilt is not None:
         spoil(folder, spoilt)
+
+
+def given(folder: Path, at: str, services: Iterable[str]) -> dict[str, Any]:
+    """Return what a release says of the files that `write` has written below `folder`; `at` is the
+    folder as the release refers to it."""
+
+    def pinned(name: str) -> dict[str, str]:
+        content = (folder / name).read_bytes()
+        return {"at": f"{at}/{name}", "sha256": hashlib.sha256(content).hexdigest()}
+
+    return {
+        "tests": [pinned("junit.xml")],
+        "staging": pinned("staging.json"),
+        "trivy": [pinned(f"trivy/{name}.json") for name in services],
+        "snyk": [pinned("snyk.json")],
+        "performance": [pinned("k6.json")],
+        "documentation": pinned("documentation.md"),
+        "release_notes": pinned("release-notes.md"),
+        "rollback_plan": {
+            "document": pinned("rollback-plan.md"),
+            "test_record": pinned("rollback-test.json"),
+        },
+        "change_request": {"number": "CHG-2041"},
+    }
 
 
 def _junit(path: Path, subject: Subject) -> None:

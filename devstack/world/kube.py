@@ -1,6 +1,7 @@
 """A small client of the Kubernetes API for the world: raw JSON over HTTP, as the admin."""
 
 import base64
+import json
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,12 @@ class Kube:
     def merge(self, path: str, body: dict[str, Any]) -> None:
         """Merge fields into an object."""
         _sound(self._http.patch(path, json=body, headers={"Content-Type": _MERGE}))
+
+    def patch(self, path: str, body: Any, kind: str, **query: str) -> dict[str, Any]:
+        """Patch an object in any of the forms that Kubernetes knows, and return it."""
+        content = json.dumps(body)
+        headers = {"Content-Type": kind}
+        return _sound(self._http.patch(path, params=query, content=content, headers=headers))
 
     def delete(self, path: str) -> None:
         """Remove an object or collection."""

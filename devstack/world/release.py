@@ -148,10 +148,6 @@ def _document(
     def at(relative: str) -> str:
         return f"artifact:{(folder / relative).relative_to(artifacts_root(stack))}"
 
-    def pinned(name: str) -> dict[str, str]:
-        content = (folder / "evidence" / name).read_bytes()
-        return {"at": at(f"evidence/{name}"), "sha256": hashlib.sha256(content).hexdigest()}
-
     workspace = folder / "workspace"
     journal = hashlib.sha256((workspace / drizzle.JOURNAL).read_bytes()).hexdigest()
     hashes = drizzle.file_digests(workspace, tags)
@@ -166,20 +162,7 @@ def _document(
             "journal_sha256": journal,
             "pending": [{"tag": tag, "sha256": hashes[tag]} for tag in tags],
         },
-        "evidence": {
-            "tests": [pinned("junit.xml")],
-            "staging": pinned("staging.json"),
-            "trivy": [pinned(f"trivy/{name}.json") for name in images],
-            "snyk": [pinned("snyk.json")],
-            "performance": [pinned("k6.json")],
-            "documentation": pinned("documentation.md"),
-            "release_notes": pinned("release-notes.md"),
-            "rollback_plan": {
-                "document": pinned("rollback-plan.md"),
-                "test_record": pinned("rollback-test.json"),
-            },
-            "change_request": {"number": "CHG-2041"},
-        },
+        "evidence": evidence.given(folder / "evidence", at("evidence"), images),
         "marks": ["demo"],
     }
 

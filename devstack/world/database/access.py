@@ -30,7 +30,7 @@ LOGINS: dict[str, LiteralString] = {
     APP: "LOGIN CONNECTION LIMIT 120",
     PROBE: "LOGIN CONNECTION LIMIT 20",
     EXPORTER: "LOGIN CONNECTION LIMIT 10",
-    ADMIN: "LOGIN CREATEDB CREATEROLE CONNECTION LIMIT 60",
+    ADMIN: "LOGIN CREATEDB CREATEROLE REPLICATION CONNECTION LIMIT 60",
     STAGING: "LOGIN CONNECTION LIMIT 20",
 }
 _MEMBERSHIPS: tuple[LiteralString, ...] = (
@@ -39,6 +39,8 @@ _MEMBERSHIPS: tuple[LiteralString, ...] = (
     "GRANT pg_monitor TO slipway_admin",
     # copied to the database that a rollback swaps in; a setting unknown to the server needs it
     "GRANT SET ON PARAMETER slipway.local_stack TO slipway_admin",
+    # the side database that follows production fires no trigger a second time
+    "GRANT SET ON PARAMETER session_replication_role TO slipway_admin",
     "GRANT pg_monitor TO teei_exporter",
     "GRANT pg_read_all_data TO teei_probe",
     "GRANT pg_read_all_data TO slipway_staging",

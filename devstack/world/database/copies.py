@@ -29,6 +29,7 @@ def ensure_staging(stack: "Stack", database: str, size_mb: int) -> None:
 
 def drop_all(stack: "Stack", prefix: str) -> None:
     """Drop a production database, its staging twin and everything a rollback left beside them."""
+    _forget_fences(stack, prefix)  # first: whoever follows the database then ends
     with access.taking_turns(stack) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE datname = %s OR starts_with(datname, %s)",
@@ -36,13 +37,12 @@ def drop_all(stack: "Stack", prefix: str) -> None:
         ).fetchall()
         for (name,) in rows:
             templates.drop(connection, name)
-    _forget_fences(stack, prefix)
 
 
 def _forget_fences(stack: "Stack", database: str) -> None:
     """A database made anew begins without the fences of the one before, as its Lease does."""
     with psycopg.connect(access.url(stack, access.ADMIN, access.CONTROL)) as connection:
-        for table in ("fence", "attempt", "database_swap"):
+        for table in ("fence", "attempt", "database_swap", "migration_start", "fallback"):
             known = connection.execute("SELECT to_regclass(%s)", [f"slipway.{table}"]).fetchone()
             if known and known[0]:
                 connection.execute(

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 PRODUCTION, STAGING = "production", "staging"
 DEFAULT_MB = 50
 _SEED = Path(__file__).with_name("seed.sql")
+_TRIES = 100
+"""Looks, 0.1 s apart, until the reader of a slot has ended."""
 _ROWS_PER_MB = 330
 """Users per megabyte of database, with all that hangs on them (measured)."""
 
@@ -68,10 +71,21 @@ def create(connection: psycopg.Connection, database: str, template: str = "templ
 
 
 def drop(connection: psycopg.Connection, database: str) -> None:
-    """Drop a database with whoever is connected; nothing happens when there is none."""
-    connection.execute(
-        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
-    )
+    """Drop a database with whoever is connected and its replication slots; nothing happens when
+    there is none."""
+    words = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+    for _ in range(_TRIES):
+        connection.execute(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+            " WHERE database = %s AND active_pid IS NOT NULL",
+            [database],
+        )
+        try:
+            connection.execute(words)
+            return
+        except psycopg.errors.ObjectInUse:  # a slot's reader is still ending
+            time.sleep(0.1)
+    connection.execute(words)
 
 
 def _fill(stack: "Stack", database: str, kind: str, size_mb: int) -> None:

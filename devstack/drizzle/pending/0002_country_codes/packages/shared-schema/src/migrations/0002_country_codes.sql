@@ -1,0 +1,1 @@
+ALTER TABLE "organisations" ADD CONSTRAINT "organisations_country_code" CHECK (length("organisations"."country") = 2);
