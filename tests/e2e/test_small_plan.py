@@ -6,6 +6,7 @@ import pytest
 
 from devstack.demo import bucket, outside
 from devstack.demo.cli import Cli
+from devstack.demo.troubles import TROUBLES
 from devstack.stack import Stack
 from tests.e2e.conftest import Make
 from tests.e2e.small import TIME_SCALE, deploy, told
@@ -65,9 +66,28 @@ def test_a_failing_migration_touches_nothing(
     ending = deploy(stack, made, queue, tmp_path, pending="fails")
 
     assert (ending.outcome, ending.reason, ending.code) == (
+        "stopped",
+        "RehearsalFailed",
+        6,
+    ), told(ending, tmp_path)
+    assert ending.wrong == [], told(ending, tmp_path)
+    assert ending.status["undo"] == []
+
+
+def test_a_migration_that_fails_after_its_rehearsal_leaves_nothing_changed(
+    stack: Stack, make: Make, queue: str, tmp_path: Path
+) -> None:
+    made = make("t12", 15.0)  # the backup must not grow too old before the migration
+    fault = "migration:fails-after-rehearsal"
+    ending = deploy(
+        stack, made, queue, tmp_path, pending="fails-after-rehearsal", trouble=TROUBLES[fault]
+    )
+
+    assert (ending.outcome, ending.reason, ending.code) == (
         "rolled_back",
         "MigrationFailed",
         3,
     ), told(ending, tmp_path)
     assert ending.wrong == [], told(ending, tmp_path)
     assert ending.status["lost_writes"] is None
+    assert any("twice alike" in one for one in ending.status["rehearsal"])

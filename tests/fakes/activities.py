@@ -5,21 +5,32 @@ from typing import Any
 
 from temporalio import activity
 
+from activities.keeping import Keeping
 from slipway.errors import Fenced as FencedError
 from slipway.errors import ForeignChange, Held, RecordConflict
-from slipway.messages.backup import Dropped, DropSide, TakeBackup
+from slipway.messages.backup import TakeBackup
+from slipway.messages.fallback import (
+    EndFallback,
+    FallbackEnded,
+    FallbackRequest,
+    Followed,
+    FollowFallback,
+)
 from slipway.messages.migration import (
     AppliedMigration,
     ApplyMigrations,
+    DatabaseCompared,
     DatabaseRolledBack,
     DatabaseState,
     Fenced,
     FenceDatabase,
+    MigrationFinding,
     MigrationReview,
     MigrationsApplied,
     PendingMigration,
     ReviewMigrations,
     RollBackDatabase,
+    TableDifference,
 )
 from slipway.messages.notice import SendNotice, Sent
 from slipway.messages.preflight import (
@@ -49,6 +60,7 @@ from slipway.messages.record import (
     TableFingerprint,
     VerifyArtefacts,
 )
+from slipway.messages.rehearsal import Rehearsal, RehearseMigrations
 from slipway.messages.rollout import (
     Applied,
     Apply,
@@ -57,16 +69,22 @@ from slipway.messages.rollout import (
     FenceService,
     RolledOut,
 )
+from slipway.messages.shelf import Tidied, TidyRun
 from slipway.messages.watch import (
+    Before,
     Checked,
     CheckService,
+    Extension,
     Mark,
+    ReadBefore,
     Reading,
     RunFlows,
     RunProbes,
     SliceSeen,
+    TrafficBefore,
     WatchSlice,
 )
+from slipway.states import FallbackState
 from slipway.verdicts import Kind, Signal, Verdict, gravest
 from tests.fakes.world import FakeDeployment, FakeWorld
 
@@ -173,19 +191,24 @@ class FakeLeases(_Fake):
     async def acquire(self, request: AcquireLease) -> LeaseHeld:
         """Take the environment."""
         await self.world.meet("lease.acquire")
-        held = self.world.holder
-        if held and held != request.deployment:
+        held, who = self.world.holder, request.deployment
+        overtaken = held == who and request.turn < self.world.turn
+        if request.turn <= self.world.ended.get(who, -1) or overtaken:
+            raise FencedError(f"{who} has given {request.environment} back.", "Start anew.")
+        if held and held != who:
             raise Held(f"{request.environment} is held by {held}.", f"See: slipway status {held}")
-        if held != request.deployment or request.fresh:
+        if held != who or request.fresh:
             self.world.epoch += 1
-        self.world.holder = request.deployment
+        self.world.holder, self.world.turn = who, request.turn
         return LeaseHeld(deployment=request.deployment, epoch=self.world.epoch)
 
     @activity.defn(name="lease.release")
     async def release(self, request: ReleaseLease) -> None:
         """Give it back."""
         await self.world.meet("lease.release")
-        if self.world.holder == request.deployment:
+        who = request.deployment
+        self.world.ended[who] = max(request.turn, self.world.ended.get(who, -1))
+        if self.world.holder == who and self.world.turn <= request.turn:
             self.world.holder = ""
 
 
@@ -212,14 +235,68 @@ class FakeBackups(_Fake):
             tables=[TableFingerprint(table="public.users", rows=10, hash="1")],
             restored_ok=True,
             seconds=0.1,
+            fallback=self.world.fallback if request.follow else None,
         )
 
-    @activity.defn(name="backup.drop_side")
-    async def drop_side(self, request: DropSide) -> Dropped:
-        """Drop a side database."""
-        await self.world.meet("backup.drop_side")
-        self.world.dropped.append(request.name)
-        return Dropped(existed=True)
+
+class FakeFallbacks(_Fake):
+    """Side databases that follow, in memory."""
+
+    @activity.defn(name="fallback.follow")
+    async def follow(self, request: FollowFallback) -> Followed:
+        """Follow until cancelled, or as the test planned."""
+        self.world.followed.append(request.backup.side_database)
+        planned = await self.world.meet("fallback.follow")
+        return planned or Followed(state=FallbackState.SWAPPED)
+
+    @activity.defn(name="fallback.end")
+    async def end(self, request: EndFallback) -> FallbackEnded:
+        """Drop what is kept."""
+        await self.world.meet("fallback.end")
+        self.world.dropped.append(request.backup.side_database)
+        return FallbackEnded(dropped=["database"])
+
+
+class FakeKeeping(_Fake):
+    """Starts the real workflow, on the test's server."""
+
+    @activity.defn(name="fallback.keep")
+    async def keep(self, request: FallbackRequest) -> None:
+        """Start it."""
+        await self.world.meet("fallback.keep")
+        await Keeping().keep(request)
+
+
+class FakeJanitor(_Fake):
+    """Clears up after runs that changed nothing."""
+
+    @activity.defn(name="backup.tidy")
+    async def tidy(self, request: TidyRun) -> Tidied:
+        """Drop what a run left."""
+        await self.world.meet("backup.tidy")
+        self.world.tidied.append(request.place.deployment)
+        return Tidied(databases=[f"{request.database.name}_side_1"])
+
+
+class FakeRehearsals(_Fake):
+    """Rehearsals that find nothing, unless the test says otherwise."""
+
+    @activity.defn(name="migrations.rehearse")
+    async def rehearse(self, request: RehearseMigrations) -> Rehearsal:
+        """Return what the rehearsal saw."""
+        activity.heartbeat("rehearsing")
+        planned: list[MigrationFinding] | None = await self.world.meet("migrations.rehearse")
+        self.world.rehearsed.append(request.side_database)
+        return Rehearsal(
+            backup_key=request.backup_key,
+            taken_at=request.taken_at,
+            error=next((one.what for one in planned or [] if one.rule == "rehearsal-failed"), ""),
+            seconds=0.1,
+            schema_before=request.schema_sha256,
+            schema_after=_sha("new"),
+            schema_again=_sha("new"),
+            findings=planned or [],
+        )
 
 
 class FakeMigrations(_Fake):
@@ -241,7 +318,21 @@ class FakeMigrations(_Fake):
         """Apply what is pending, under the fence."""
         activity.heartbeat("applying")
         _write_database_fence(self.world, request.fence, request.op_id)
-        await self.world.meet("migrations.apply")
+        wanted = [one.hash for one in request.pending]
+        mark = (request.deployment, *wanted)
+        if wanted and set(wanted) <= set(self.world.ledger) and mark not in self.world.started:
+            raise ForeignChange("The ledger holds them already.", "Find out who did it.")
+        self.world.started.add(mark)
+        try:
+            await self.world.meet("migrations.apply")
+        finally:
+            if not set(wanted) & set(self.world.ledger):
+                self.world.started.discard(mark)
+        self.world.started.add(mark)
+        applied = set(wanted) <= set(self.world.ledger)
+        before = request.rehearsed.schema_before if request.rehearsed else ""
+        if before and not applied and before != _sha(self.world.schema):
+            raise ForeignChange("The schema is not the one rehearsed with.", "Look at it.")
         for one in request.pending:
             if one.hash not in self.world.ledger:
                 self.world.ledger.append(one.hash)
@@ -276,12 +367,29 @@ def _write_database_fence(world: FakeWorld, fence: int, op_id: str, *, undo: boo
 class FakeDatabaseRollback(_Fake):
     """Back to the old schema, in memory."""
 
+    @activity.defn(name="database.compare")
+    async def compare(self, request: RollBackDatabase) -> DatabaseCompared:
+        """Tell the writes since the backup."""
+        await self.world.meet("database.compare")
+        _write_database_fence(self.world, request.fence, request.op_id, undo=True)
+        table = TableDifference(
+            table="public.ingestion_events", missing=3, keys=["id=41 (new)", "id=42 (new)"]
+        )
+        return DatabaseCompared(
+            tables=[table],
+            side="teei_side",
+            key=f"{request.folder}artefacts/since-backup.jsonl.zst",
+            because="Since the backup: public.ingestion_events 3 new (id=41, id=42).",
+        )
+
     @activity.defn(name="database.roll_back")
     async def roll_back(self, request: RollBackDatabase) -> DatabaseRolledBack:
         """Restore, or prove that nothing changed."""
         activity.heartbeat("restoring")
+        self.world.accepted.append(request.accepted)
         await self.world.meet("database.roll_back")
         _write_database_fence(self.world, request.fence, request.op_id, undo=True)
+        self.world.started.clear()
         changed = _sha(self.world.schema) != request.backup.schema_sha256
         if changed:
             self.world.schema, self.world.ledger = "old", []
@@ -378,11 +486,20 @@ class FakeWatch(_Fake):
         worst = gravest(verdicts)
         if worst and worst.kind is not Kind.ROLLBACK and not request.last:
             verdicts = []
+        longer = [one for one in planned if isinstance(one, Extension)]
         return SliceSeen(
             mark=request.mark or Mark(began=self.world.now().timestamp()),
             verdicts=verdicts,
             readings=[Reading(service=one.service.name) for one in request.watched],
+            more=longer[0] if longer and request.last else None,
         )
+
+    @activity.defn(name="watch.before")
+    async def before(self, request: ReadBefore) -> Before:
+        """A quiet hour before, unless the test says otherwise."""
+        await self.world.meet("watch.before")
+        read = TrafficBefore(requests=72_000, failures=14, seconds=request.length)
+        return Before(before={one.service.name: read for one in request.watched})
 
 
 class FakeChecks(_Fake):
@@ -450,12 +567,15 @@ class FakeAnnouncements(_Fake):
         return Sent(status=200, receipt=request.notice.key)
 
 
-UNPRIVILEGED = (FakeGates, FakeAnnouncements)
+UNPRIVILEGED = (FakeGates, FakeAnnouncements, FakeKeeping)
 PRIVILEGED = (
     FakeRecords,
     FakeLeases,
     FakeBackups,
+    FakeFallbacks,
+    FakeJanitor,
     FakeMigrations,
+    FakeRehearsals,
     FakeDatabaseRollback,
     FakeRollouts,
     FakeWatch,

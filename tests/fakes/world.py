@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from slipway.messages.record import Artefact, Entry
+from slipway.messages.record import Artefact, Entry, Fallback
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 
@@ -40,10 +40,14 @@ class FakeWorld:
     ledger: list[str] = field(default_factory=list)
     database_fence: int = 0
     database_op: str = ""
+    started: set[tuple[str, ...]] = field(default_factory=set)
+    """Deployment and hashes of every migration command that may have had an effect."""
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     artefacts: dict[str, str] = field(default_factory=dict)
     kept: dict[str, Artefact] = field(default_factory=dict)
     holder: str = ""
+    turn: int = 0
+    ended: dict[str, int] = field(default_factory=dict)
     epoch: int = 0
     notices: list[Any] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
@@ -51,7 +55,15 @@ class FakeWorld:
     trouble: dict[str, list[Callable[[], Any]]] = field(default_factory=dict)
     always: dict[str, Callable[[], Any]] = field(default_factory=dict)
     backups: int = 0
+    rehearsed: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    fallback: Fallback | None = None
+    """What backups tell of a side database that is to follow; None: it cannot."""
+    followed: list[str] = field(default_factory=list)
+    accepted: list[bool] = field(default_factory=list)
+    """Of each request to put the database back: whether rows may differ."""
+    tidied: list[str] = field(default_factory=list)
+    """Deployments whose leftovers were dropped."""
     slices: list[Any] = field(default_factory=list)
 
     async def meet(self, name: str) -> Any:

@@ -20,6 +20,7 @@ from temporalio.service import RPCError
 
 from devstack.demo import workers
 from devstack.demo.run import Ending, carry_out
+from devstack.demo.troubles import NONE, TROUBLES
 from devstack.layout import CHECKOUT
 from devstack.stack import Stack
 from devstack.world.environment import Environment
@@ -36,12 +37,29 @@ POLLED_SECONDS = 180.0
 SIGNALS = ("KILL", "STOP")
 WHERE = ("before", "after")
 ELSEWHERE: dict[str, tuple[str, ...]] = {
-    "rolled_back": ("database.roll_back:1", "check.probes:1", "rollout.apply:3", "rollout.wait:3"),
+    "rolled_back": (
+        "database.roll_back:1",
+        "check.probes:1",
+        "rollout.apply:3",
+        "rollout.wait:3",
+        "fallback.follow:1",
+    ),
+    "corrupted": ("database.compare:1",),
     "aborted": ("rollout.fence:1", "migrations.fence:1", "lease.acquire:2"),
     "reported": ("record.read:1", "record.verify:1"),
-    "aftercare": ("backup.drop_side:1",),
+    "kept": (
+        "backup.tidy:1",
+        "fallback.end:1",
+        "backup.list:1",
+        "backup.verify:1",
+        "backup.restore_to:1",
+        "backup.reapply:1",
+    ),
 }
 """What a good release does not come to, by scenario, and at which occurrence it strikes."""
+FAULTS = {"rolled_back": "errors3", "corrupted": "corrupts"}
+DECISIONS = {"aborted": "resume", "corrupted": "rollback"}
+"""What the operator chooses about every parked step; else to retry it."""
 GOOD_PARTS = {"KILL": 2, "STOP": 4}
 """So many runs share the boundaries of a good release: each strike costs a heartbeat timeout."""
 
@@ -146,8 +164,9 @@ class Struck:
 def carry(stack: Stack, made: Environment, struck: Struck, folder: Path) -> Ending:
     """Deploy by the scenario; people answer as the demo's do, and retry what is parked."""
     scenario = struck.case.scenario
-    faults = {"analytics": "errors3"} if scenario == "rolled_back" else {}
-    wish = small_wish(stack, made, folder, faults=faults)
+    faults = {"analytics": FAULTS[scenario]} if scenario in FAULTS else {}
+    trouble = TROUBLES["approval:rejected"] if scenario == "kept" else NONE
+    wish = small_wish(stack, made, folder, faults=faults, trouble=trouble)
     with (folder / "slipway.log").open("wb") as log, _meanwhile(stack, made, struck):
         return carry_out(
             stack,
@@ -155,7 +174,7 @@ def carry(stack: Stack, made: Environment, struck: Struck, folder: Path) -> Endi
             wish,
             struck.queue,
             to=log.fileno(),
-            decide="resume" if scenario == "aborted" else "retry",
+            decide=DECISIONS.get(scenario, "retry"),
         )
 
 

@@ -11,14 +11,14 @@ from devstack.demo.cli import Cli
 from devstack.stack import Stack
 from devstack.world import environment as environments
 from tests.e2e.small import TIME_SCALE, told
-from tests.faults.aftercare import carry_aftercare
+from tests.faults.kept import carry_kept
 from tests.faults.matrix import Case, Struck, carry, cases
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 CASES = cases()
 AT_ONCE = 4
 """Runs side by side: a struck run mostly waits until the server has missed a heartbeat."""
-ENDS = {"rolled_back": ("rolled_back", 3), "aftercare": ("deployed", 0)}
+ENDS = {"rolled_back": ("rolled_back", 3), "corrupted": ("rolled_back", 3), "kept": ("rejected", 5)}
 Found = list[str]
 
 
@@ -55,8 +55,6 @@ def _run(stack: Stack, case: Case, folder: Path) -> Found:
 
 
 def _judged(stack: Stack, made: environments.Environment, struck: Struck, folder: Path) -> Found:
-    if struck.case.scenario == "aftercare":
-        return carry_aftercare(stack, made, struck.queue, folder)
     ending = carry(stack, made, struck, folder)
     found = list(ending.wrong)
     expected = ENDS.get(struck.case.scenario, ("deployed", 0))
@@ -65,4 +63,6 @@ def _judged(stack: Stack, made: environments.Environment, struck: Struck, folder
     report = Cli(stack, struck.queue).run("report", made.name, timeout=300)
     if report.code != 0:
         found.append(f"no report: {report.out}{report.err}")
+    if struck.case.scenario == "kept":
+        found += carry_kept(stack, made, struck.queue)
     return found

@@ -2,6 +2,7 @@
 real services, on the shared stack."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from activities.adapters.cluster import Cluster
 from activities.adapters.http import Http
 from activities.adapters.kube_api import KubeApi
 from activities.adapters.object_store import ObjectStore
-from activities.adapters.postgres import Postgres
+from activities.adapters.postgres.adapter import Postgres
 from activities.adapters.probes import Probes
 from activities.adapters.prometheus import Prometheus
 from activities.rollouts import Rollouts
@@ -61,13 +62,14 @@ class ClusterWorld:
         return self.environment.namespace
 
     def lease(self) -> LeaseHeld:
-        """A new epoch: every test's fences are above those of the tests before."""
-        self.epoch += 1
+        """A new epoch: every test's fences are above those of the tests before, also of the
+        contract's, which count from the clock."""
+        self.epoch = max(self.epoch, int(time.time())) + 1
         return LeaseHeld(deployment=self.run, epoch=self.epoch)
 
     @property
     def run(self) -> str:
-        return f"{self.environment.name}-20261123T202134Z-{self.epoch:06x}"
+        return f"{self.environment.name}-20261123T202134Z-{self.epoch % 0x1000000:06x}"
 
     def workload(self, service: str) -> Workload:
         return Workload(
@@ -102,7 +104,7 @@ class ClusterWorld:
         changes = {"image": None, "fence": apply.fence + 2, "op_id": op_id}
         return apply.model_copy(update=changes)
 
-    async def wait(self, apply: Apply, applied: Applied, deadline: float = 60) -> RolledOut:
+    async def wait(self, apply: Apply, applied: Applied, deadline: float = 120) -> RolledOut:
         request = AwaitRollout(
             workload=apply.workload,
             template=applied.template,
@@ -151,7 +153,7 @@ async def activity(call: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
     return await ActivityEnvironment().run(call, request)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, deadline: float = 30) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, deadline: float = 120) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(deadline):
         while not await condition():  # noqa: ASYNC110 - a server's state, which sets no event

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from uuid import uuid4
 
 import boto3
 import psycopg
+import zstandard
 from psycopg import sql
 
 from activities.adapters.object_store import ObjectStore
-from activities.adapters.postgres import Postgres
+from activities.adapters.postgres.adapter import Postgres
 from devstack.stack import Stack
-from devstack.world.database import access
+from devstack.world.database import access, templates
 from slipway.messages.backup import TakeBackup
 from slipway.messages.migration import RollBackDatabase
 from slipway.messages.record import BackupTaken
@@ -116,9 +118,11 @@ class DataWorld:
         with access.superuser(self.stack, database or self.name) as connection:
             yield connection
 
-    def run(self, query: str, database: str | None = None) -> list[tuple[Any, ...]]:
+    def run(
+        self, query: str, database: str | None = None, values: Sequence[Any] | None = None
+    ) -> list[tuple[Any, ...]]:
         with self.superuser(database) as connection:
-            cursor = connection.execute(query.encode())
+            cursor = connection.execute(query.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
     def as_owner(self, query: str) -> None:
@@ -195,9 +199,7 @@ def data_world(stack: Stack, folder: Path) -> Iterator[DataWorld]:
     finally:
         with access.taking_turns(stack) as connection:
             for one in world.databases():
-                connection.execute(
-                    sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(one))
-                )
+                templates.drop(connection, one)
 
 
 class Folder:
@@ -260,7 +262,14 @@ def workspace(folder: Path, pending: list[str]) -> tuple[MigrationSet, list[Migr
     return release, files
 
 
-async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def lines_of(world: DataWorld, key: str) -> list[dict[str, Any]]:
+    """Return the documents of a file of rows in the bucket."""
+    body = world.s3.get_object(Bucket=world.stack.bucket, Key=key)["Body"].read()
+    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body)) as reader:
+        return [json.loads(line) for line in io.TextIOWrapper(reader, encoding="utf-8")]
+
+
+async def until(condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait for something outside this process; fail when it does not come."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - files and servers set no events

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 from psycopg import sql
 
-from activities.adapters.postgres import Postgres
+from activities.adapters.postgres.adapter import Postgres
 from activities.database_look import DatabaseLook
 from activities.looks import Looker
 from devstack.stack import Stack
 from devstack.world import layout
-from devstack.world.database import access
+from devstack.world.database import access, templates
 from slipway.judgements.database_rights import RIGHTS, DatabaseRight, Login
 from slipway.messages.preflight import Finding
 from slipway.plan import CorruptionProbe, Database, Plan, Staging
@@ -111,7 +111,7 @@ class RightsWorld(DataWorld):
 def taken(statement: str) -> str:
     """Return what takes away what a statement grants."""
     for pattern, reverse in (
-        (r"ALTER ROLE (\S+) (CREATE\w+);", r"ALTER ROLE \1 NO\2;"),
+        (r"ALTER ROLE (\S+) (CREATE\w+|REPLICATION);", r"ALTER ROLE \1 NO\2;"),
         (r"ALTER DATABASE (\S+) OWNER TO \S+;", r"ALTER DATABASE \1 OWNER TO postgres;"),
         (r"GRANT (\S+) TO (\S+) WITH (\w+) TRUE;", r"REVOKE \3 OPTION FOR \1 FROM \2;"),
         (r"GRANT (.+ ON .+) TO (\S+);", r"REVOKE \1 FROM \2;"),
@@ -127,7 +127,8 @@ def rights_world(stack: Stack, folder: Path) -> Iterator[RightsWorld]:
     """Make databases and roles, and grant every right of the list; remove all at the end."""
     world = RightsWorld(stack, f"r{uuid4().hex[:10]}", folder)
     try:
-        _make(world)
+        with access.taking_turns(stack):  # some grants change rows that all databases share
+            _make(world)
         yield world
     finally:
         _remove(world)
@@ -146,6 +147,7 @@ def _make(world: RightsWorld) -> None:
         world.administer(world.statement(right), right.login)
     with access.superuser(world.stack, world.name, acting_as=world.owner) as connection:
         connection.execute((SCHEMA + FIRST).encode())
+        connection.execute("ALTER TABLE keyless REPLICA IDENTITY FULL")
         connection.execute(
             "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES (%s, %s)",
             [digest(FIRST), FIRST_WHEN],
@@ -168,9 +170,7 @@ def _remove(world: RightsWorld) -> None:
             [world.name],
         )
         for name in world.databases():
-            connection.execute(
-                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            templates.drop(connection, name)
         found = connection.execute(
             "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) ORDER BY rolname DESC",
             [f"{world.name}_"],

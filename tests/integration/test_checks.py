@@ -11,20 +11,24 @@ from activities.adapters.http import Http
 from activities.checks import Checks
 from slipway.errors import BadInput
 from slipway.judgements.answers import NoAnswer
+from slipway.judgements.corruption import judge_probe
 from slipway.messages.watch import CheckService, RunFlows, RunProbes
-from slipway.plan import CorruptionProbe
-from slipway.verdicts import Kind, Reason, Verdict
-from tests.integration.cluster_world import ClusterWorld
+from slipway.plan import Comparison, CorruptionProbe
+from slipway.verdicts import Kind, Reason, Signal, Verdict
+from tests.integration.cluster_world import ClusterWorld, until
 from tests.integration.stub_server import answering, response
 
 pytestmark = pytest.mark.stack
 
 
-async def checked(place: ClusterWorld, service: str) -> list[Verdict]:
+async def checked(
+    place: ClusterWorld, service: str, before: list[str] | None = None
+) -> list[Verdict]:
     request = CheckService(
         service=place.plan.service(service),
         every=0.1,
         workload=place.workload(service),
+        log_templates=before,
         addresses={one.name: one.url for one in place.plan.services if one.url},
     )
     checks = Checks(place.http, place.cluster, place.probes)
@@ -59,6 +63,25 @@ async def test_each_broken_version_is_found(
         assert bad[0].reason is reason
         assert bad[0].service == service
         assert said in bad[0].because
+    finally:
+        await place.put_back(apply)
+
+
+async def test_new_kinds_of_error_lines_are_told_and_are_no_veto(place: ClusterWorld) -> None:
+    captured = await place.capture("buddy")
+    assert captured.log_templates is not None
+    apply, _ = await place.deploy("buddy", "errorlogs")
+    found: list[Verdict] = []
+
+    async def told() -> bool:
+        seen = await checked(place, "buddy", captured.log_templates)
+        found[:] = [one for one in seen if one.signal is Signal.LOGS]
+        return bool(found)
+
+    try:
+        await until(told, "the new version writes an error line")
+        assert [one.kind for one in found] == [Kind.PROCEED]
+        assert "ERROR [connection] connect ECONNREFUSED <*>" in found[0].because
     finally:
         await place.put_back(apply)
 
@@ -193,3 +216,16 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context
+
+
+async def test_a_probe_compares_with_the_value_before(place: ClusterWorld) -> None:
+    url = place.plan.database.probe_url
+    users = CorruptionProbe(
+        name="users", sql="SELECT count(*) FROM users", compare=Comparison.NOT_FALLING
+    )
+    (first,) = await place.probes.run(url, [users], {})
+    assert (first.sound, first.value.isdigit()) == (None, True)
+    (same,) = await place.probes.run(url, [users], {"users": first.value})
+    assert same.sound is True
+    (fewer,) = await place.probes.run(url, [users], {"users": str(int(first.value) + 1)})
+    assert judge_probe(fewer).kind is Kind.ROLLBACK

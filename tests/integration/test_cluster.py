@@ -7,8 +7,8 @@ import pytest
 from kubernetes import client
 
 from activities.adapters.cluster import Cluster
-from activities.adapters.kube_api import Forbidden, KubeApi, Target
-from slipway.errors import Absent, ChangedMeanwhile, SlipwayError, Unreachable
+from activities.adapters.kube_api import KubeApi, Target
+from slipway.errors import Absent, ChangedMeanwhile, Forbidden, SlipwayError, Unreachable
 from slipway.judgements import workload as objects
 from slipway.judgements.environment import PRODUCTION_RIGHTS, Right
 from tests.integration.cluster_world import ClusterWorld

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ from activities.leases import Leases
 from activities.record import Records
 from activities.rollouts import Rollouts
 from devstack.world.images import image
-from slipway.errors import Fenced, Held, RecordConflict
+from slipway.errors import Fenced, ForeignChange, Held, RecordConflict
+from slipway.messages.migration import FenceDatabase
 from slipway.messages.record import (
     AcquireLease,
     Append,
@@ -27,9 +29,11 @@ from slipway.messages.record import (
     VerifyArtefacts,
 )
 from slipway.messages.rollout import Apply, Capture, FenceService, Workload
-from tests.fakes.activities import FakeLeases, FakeRecords, FakeRollouts
+from tests.fakes.activities import FakeLeases, FakeMigrations, FakeRecords, FakeRollouts
 from tests.fakes.world import FakeDeployment, FakeWorld
 from tests.integration.cluster_world import activity
+from tests.integration.data_world import DataWorld
+from tests.integration.migration_case import HARMLESS, Case
 
 pytestmark = pytest.mark.stack
 
@@ -75,29 +79,57 @@ async def refused(call: Run, request: Any, error: type[Exception]) -> None:
         await activity(call, request)
 
 
+class Environment:
+    """An environment of its own, and the requests for its Lease."""
+
+    def __init__(self, side: Side) -> None:
+        self.names = {"namespace": side.namespace, "environment": f"lease-{uuid4().hex[:8]}"}
+
+    def ask(self, who: str, **more: Any) -> AcquireLease:
+        """Take it."""
+        return AcquireLease(**self.names, deployment=who, **more)
+
+    def give(self, who: str, **more: Any) -> ReleaseLease:
+        """Give it back."""
+        return ReleaseLease(**self.names, deployment=who, **more)
+
+
 async def test_a_lease_has_one_holder_and_rising_epochs(side: Side) -> None:
-    environment = f"lease-{uuid4().hex[:8]}"
-
-    def ask(who: str, **more: bool) -> AcquireLease:
-        return AcquireLease(
-            namespace=side.namespace, environment=environment, deployment=who, **more
-        )
-
+    environment = Environment(side)
+    ask, give = environment.ask, environment.give
     first: LeaseHeld = await activity(side.leases.acquire, ask("one"))
     assert await activity(side.leases.acquire, ask("one")) == first
     await refused(side.leases.acquire, ask("two"), Held)
     fresh: LeaseHeld = await activity(side.leases.acquire, ask("one", fresh=True))
     assert fresh.epoch > first.epoch
-
-    def give(who: str) -> ReleaseLease:
-        return ReleaseLease(namespace=side.namespace, environment=environment, deployment=who)
-
     await activity(side.leases.release, give("two"))
-    await refused(side.leases.acquire, ask("two"), Held)
+    await refused(side.leases.acquire, ask("three"), Held)
     await activity(side.leases.release, give("one"))
-    second: LeaseHeld = await activity(side.leases.acquire, ask("two"))
+    second: LeaseHeld = await activity(side.leases.acquire, ask("three"))
     assert second.epoch > fresh.epoch
     assert fresh.undo_fence < second.do_fence
+
+
+async def test_a_turn_that_is_over_does_not_take_the_lease_again(side: Side) -> None:
+    environment, leases = Environment(side), side.leases
+    ask, give = environment.ask, environment.give
+    await activity(leases.acquire, ask("one"))
+    await activity(leases.release, give("one"))
+    await activity(leases.release, give("never seen to hold it"))
+    for late in (ask("one"), ask("one", fresh=True), ask("never seen to hold it")):
+        await refused(leases.acquire, late, Fenced)
+
+    held: LeaseHeld = await activity(leases.acquire, ask("one", turn=1000))
+    await refused(leases.acquire, ask("one", turn=999), Fenced)
+    await activity(leases.release, give("one"))
+    await refused(leases.acquire, ask("two"), Held)
+    assert await activity(leases.acquire, ask("one", turn=1001)) == held
+    await activity(leases.release, give("one", turn=1000))
+    await refused(leases.acquire, ask("two"), Held)
+    await activity(leases.release, give("one", turn=1001))
+    await refused(leases.acquire, ask("one", turn=1000), Fenced)
+    after: LeaseHeld = await activity(leases.acquire, ask("two"))
+    assert after.epoch > held.epoch
 
 
 async def test_an_entry_is_written_once_and_artefacts_are_verified(side: Side) -> None:
@@ -176,6 +208,55 @@ async def begin(side: Side, service: str) -> Change:
     """Capture a service."""
     captured = await activity(side.rollouts.capture, Capture(workload=workload(side, service)))
     return Change(side, service, captured)
+
+
+class FakeCase:
+    """One pending migration in the world in memory; as `Case` does on the real server."""
+
+    def __init__(self, real: Case) -> None:
+        self._real = real
+        self._world = FakeWorld()
+
+    async def apply(self, fence: int = 4) -> None:
+        """The deployment applies it."""
+        await activity(FakeMigrations(self._world).apply, self._real.request(fence))
+
+    async def fence(self, fence: int = 6, op_id: str = "undo") -> None:
+        """An abort's or an undo's fence."""
+        request = self._real.request(fence, op_id)
+        await activity(
+            FakeMigrations(self._world).fence,
+            FenceDatabase(
+                deployment=request.deployment, database=request.database, fence=fence, op_id=op_id
+            ),
+        )
+
+    def applied_by_hand(self) -> None:
+        """Somebody else applies it."""
+        self._world.ledger += [one.hash for one in self._real.pending]
+
+
+@pytest.fixture(params=["fake", "real"])
+def case(request: pytest.FixtureRequest, world: DataWorld, tmp_path: Path) -> Case | FakeCase:
+    """One pending migration."""
+    real = Case(world, tmp_path, [HARMLESS])
+    return real if request.param == "real" else FakeCase(real)
+
+
+async def test_an_applied_migration_is_ours_in_every_later_epoch(case: Case | FakeCase) -> None:
+    await case.apply(4)
+    await case.apply(4)
+    await case.fence(5, "stop")
+    with pytest.raises(Fenced):
+        await case.apply(4)
+    await case.apply(8)
+
+
+async def test_a_migration_of_somebody_else_s_is_refused_every_time(case: Case | FakeCase) -> None:
+    case.applied_by_hand()
+    for fence in (4, 4, 8):
+        with pytest.raises(ForeignChange):
+            await case.apply(fence)
 
 
 async def test_a_write_happens_once_and_an_attempt_that_wakes_after_undo_is_refused(

@@ -13,8 +13,8 @@ from devstack.stack import Stack
 from slipway.judgements.database_rights import RIGHTS, DatabaseRight, Login
 from slipway.messages.preflight import Finding
 from tests.integration.data_world import FIRST_WHEN
+from tests.integration.migration_case import HARMLESS, Case
 from tests.integration.rights_world import RightsWorld, rights_world, taken
-from tests.integration.test_migrations import HARMLESS, Case
 
 pytestmark = pytest.mark.stack
 

@@ -12,106 +12,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from temporalio.testing import ActivityEnvironment
 
-from activities.adapters import postgres_migrate
-from activities.adapters.project import Project
-from activities.migrations import DatabaseMigrations
-from devstack.world.database import access
+from activities.adapters.postgres import migrate as postgres_migrate
 from slipway.errors import Fenced, ForeignChange, MigrationFailed, MigrationRefused
-from slipway.messages.migration import (
-    ApplyMigrations,
-    DatabaseState,
-    FenceDatabase,
-    MigrationReview,
-    MigrationsApplied,
-    PendingMigration,
-    ReviewMigrations,
-)
-from slipway.plan import Migrations, Staging
-from tests.integration.data_world import (
-    FIRST_WHEN,
-    DataWorld,
-    Folder,
-    digest,
-    until,
-    workspace,
-)
+from tests.integration.data_world import DataWorld, digest, until
+from tests.integration.migration_case import HARMLESS, Case
 
 pytestmark = pytest.mark.stack
 
-HARMLESS = "ALTER TABLE users ADD COLUMN nickname text;"
 BROKEN = "ALTER TABLE users ADD COLUMN nickname text;\nALTER TABLE users ADD CHECK (id > 5);"
-
-
-class Case:
-    """A production database with a workspace that brings these migrations."""
-
-    def __init__(self, world: DataWorld, folder: Path, pending: list[str]) -> None:
-        self.world = world
-        self.release, files = workspace(folder, pending)
-        self.activities = DatabaseMigrations(world.postgres, Folder(folder), Project())
-        self.plan = Migrations(
-            folder="migrations",
-            command=[sys.executable, "migrate.py"],
-            generate=[],
-            lock_timeout=0.3,
-            lock_attempts=30,
-            deadline=60,
-        )
-        self.pending = [
-            PendingMigration(
-                tag=file.tag,
-                hash=file.sha256,
-                when=FIRST_WHEN + (number + 1) * 1000,
-                sql=text,
-                in_staging=True,
-            )
-            for number, (file, text) in enumerate(zip(files, pending, strict=True))
-        ]
-
-    async def apply(self, fence: int = 4, op_id: str = "migrate") -> MigrationsApplied:
-        request = ApplyMigrations(
-            deployment=self.world.deployment,
-            database=self.world.database,
-            migrations=self.plan,
-            release=self.release,
-            pending=self.pending,
-            fence=fence,
-            op_id=op_id,
-        )
-        return await ActivityEnvironment().run(self.activities.apply, request)
-
-    async def fence(self, fence: int = 6, op_id: str = "undo") -> Any:
-        request = FenceDatabase(
-            deployment=self.world.deployment,
-            database=self.world.database,
-            fence=fence,
-            op_id=op_id,
-        )
-        return await ActivityEnvironment().run(self.activities.fence, request)
-
-    async def state(self) -> DatabaseState:
-        return await self.world.postgres.state(self.world.database, self.plan.ledger)
-
-    async def review(self) -> MigrationReview:
-        folder = self.world.folder
-        staging = access.url_file(self.world.stack, folder, access.ADMIN, self.world.name)
-        request = ReviewMigrations(
-            database=self.world.database,
-            staging=Staging(namespace="staging", database=f"file:{staging}"),
-            migrations=self.plan,
-            release=self.release,
-        )
-        return await ActivityEnvironment().run(self.activities.review, request)
-
-    def roles(self) -> list[Any]:
-        """Roles made for attempts that still exist, with their right to log in."""
-        with self.world.superuser() as connection:
-            return connection.execute(
-                "SELECT rolname, rolcanlogin FROM pg_roles WHERE starts_with(rolname, %s)",
-                [f"slipway_mig_{self.world.name[-6:]}"],
-            ).fetchall()
 
 
 async def test_applies_once_as_the_owner_and_leaves_no_role(
@@ -272,8 +181,8 @@ async def test_leftover_of_a_killed_worker_is_ended_by_the_next_attempt(
     case = Case(world, tmp_path, [HARMLESS])
 
     # a worker that died: its role still stands, its session still holds a lock
-    async with world.postgres.migrating(world.database, world.deployment, 4, "migrate") as work:
-        attempt = await work._open(0.3, 60)
+    async with world.postgres.migrating(case.request()) as work:
+        attempt = await work._open(0.3, 60, 60)
     with psycopg.connect(
         host=world.stack.pg_host,
         port=world.stack.pg_port,
@@ -312,23 +221,40 @@ async def test_changed_workspace_or_ledger_is_refused(world: DataWorld, tmp_path
         await case.apply()
 
 
-async def test_applied_by_somebody_else_is_not_claimed(world: DataWorld, tmp_path: Path) -> None:
-    case = Case(world, tmp_path, [HARMLESS])
-    with world.superuser() as connection:
-        connection.execute(
-            "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES (%s, %s)",
-            [digest(HARMLESS), FIRST_WHEN + 1000],
-        )
-    with pytest.raises(ForeignChange):
-        await case.apply()
-
-
 async def test_review_compares_both_ledgers(world: DataWorld, tmp_path: Path) -> None:
     case = Case(world, tmp_path, [HARMLESS])
     found = await case.review()
     assert [one.tag for one in found.pending] == ["0001_step"]
     assert found.refused == ["0001_step has not been applied in staging."]
     assert [one.tag for one in found.applied] == ["0000_step"]
+
+
+async def test_an_index_that_was_never_finished_is_noted(world: DataWorld, tmp_path: Path) -> None:
+    case = Case(world, tmp_path, [HARMLESS])
+    with world.superuser() as connection, pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute("CREATE UNIQUE INDEX CONCURRENTLY broken ON keyless (what)")
+    notes = (await case.review()).notes
+    assert any("Index public.broken is invalid" in one for one in notes)
+    await case.apply()
+
+
+async def test_pending_sql_is_linted_and_comments_do_not_silence_the_linter(
+    world: DataWorld, tmp_path: Path
+) -> None:
+    case = Case(
+        world,
+        tmp_path,
+        [
+            "-- squawk-ignore ban-drop-column\nALTER TABLE users DROP COLUMN photo;",
+            "DELETE FROM keyless;",
+        ],
+    )
+    found = await case.review()
+    assert not any("not linted" in one for one in found.notes), found.notes
+    assert [(one.rule, one.about) for one in found.findings if one.severity == "block"] == [
+        ("drop-column", "0001_step"),
+        ("delete-all", "0002_step"),
+    ]
 
 
 async def test_command_that_cannot_start_or_says_nothing_is_told(

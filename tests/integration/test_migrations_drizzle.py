@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.adapters.postgres import Postgres
+from activities.adapters.postgres.adapter import Postgres
 from activities.adapters.project import Project
 from activities.migrations import DatabaseMigrations
 from devstack.stack import Stack

@@ -18,12 +18,20 @@ from urllib3 import HTTPResponse
 from activities.adapters.object_store import ObjectStore
 from activities.adapters.project import Project
 from activities.bucket_look import BucketLook
+from activities.cluster_look import ClusterLook
 from activities.preflight import EnvironmentChecks
 from devstack.world import node
 from devstack.world import release as releases
+from devstack.world.cluster import wait_ready
+from devstack.world.kube import Kube
 from slipway.errors import Unreachable
 from slipway.judgements.bucket import ACTIONS
-from slipway.judgements.environment import PRODUCTION_RIGHTS, STAGING_RIGHTS, Right
+from slipway.judgements.environment import (
+    CONFIG_MAPS,
+    PRODUCTION_RIGHTS,
+    STAGING_RIGHTS,
+    Right,
+)
 from slipway.messages.preflight import (
     DOCTOR,
     EnvironmentReport,
@@ -115,7 +123,7 @@ def _rule(right: Right) -> dict[str, Any]:
 
 
 async def _until_may(place: ClusterWorld, namespace: str, right: Right, wanted: bool) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while await place.cluster.may(namespace, right) is not wanted:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
 
@@ -135,6 +143,46 @@ async def test_each_right_taken_out_of_a_role_is_named_and_nothing_else(
     assert finding.group == ("staging" if stage == "staging" else "cluster")
     assert finding.remedy.endswith(right.rule)
     assert right.why in finding.what
+
+
+async def test_settings_that_could_not_be_compared_are_noted_with_a_rule_on_their_names(
+    place: ClusterWorld,
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{place.namespace}/deployments/buddy"
+    sources = [
+        {"configMapRef": {"name": "buddy-settings", "optional": True}},
+        {"secretRef": {"name": "buddy-secrets", "optional": True}},
+    ]
+
+    def change(kube: Kube, sources: list[Any]) -> None:
+        containers = [{"name": "app", "envFrom": sources}]
+        body = {"spec": {"template": {"spec": {"containers": containers}}}}
+        kube.patch(path, body, "application/strategic-merge-patch+json")
+
+    async def notes() -> list[str]:
+        found = await ClusterLook(place.cluster, place.http, place.plan).settings()
+        assert {one.severity for one in found} <= {"note"}
+        return [one.remedy.partition(": ")[2] for one in found]
+
+    secrets = (
+        '- {apiGroups: [""], resources: ["secrets"], resourceNames: ["buddy-secrets"], '
+        'verbs: ["get"]}'
+    )
+    with place.admin() as kube:
+        change(kube, sources)
+        try:
+            assert await notes() == [secrets]
+            async with without(place, "production", CONFIG_MAPS):
+                assert await notes() == [
+                    secrets.replace("secrets", "configmaps", 1).replace(
+                        "buddy-secrets", "buddy-settings"
+                    ),
+                    secrets,
+                ]
+        finally:
+            change(kube, [])
+            wait_ready(place.stack, [place.namespace])
+    assert await notes() == []
 
 
 @pytest.mark.parametrize("right", STAGING_RIGHTS, ids=lambda right: f"{right.verb} {right.kind}")

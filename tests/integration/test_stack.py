@@ -44,7 +44,7 @@ def api(layout: Layout) -> Iterator[KubeApi]:
         yield client
 
 
-def wait(what: str, condition: Callable[[], object], seconds: float = 30) -> None:
+def wait(what: str, condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait until a condition holds, or fail."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -12,9 +12,17 @@ from temporalio.worker import ExecuteActivityInput
 
 from activities.heartbeat import beating
 from activities.watch import Watch
-from slipway.messages.watch import SliceSeen, Watched, WatchSlice
+from slipway.messages.watch import (
+    Before,
+    Kept,
+    Mark,
+    ReadBefore,
+    SliceSeen,
+    Watched,
+    WatchSlice,
+)
 from slipway.plan import CorruptionProbe
-from slipway.verdicts import Kind, Reason, Signal
+from slipway.verdicts import Kind, Reason, Signal, Verdict
 from tests.integration.cluster_world import ClusterWorld, activity
 
 pytestmark = pytest.mark.stack
@@ -39,6 +47,7 @@ def request(place: ClusterWorld, watched: list[Watched], **more: Any) -> WatchSl
         "length": LENGTH,
         "window_length": LENGTH,
         "last": True,
+        "time_scale": plan.time_scale,
         "corruption": plan.corruption,
         "probe_url": plan.database.probe_url,
         **more,
@@ -51,9 +60,19 @@ async def seen(place: ClusterWorld, watched: list[Watched], **more: Any) -> Slic
     return found
 
 
+async def to_the_end(place: ClusterWorld, watched: list[Watched], **more: Any) -> SliceSeen:
+    """The window as the deployment watches it: longer, as often as its traffic was too little."""
+    length, found = LENGTH, await seen(place, watched, **more)
+    while found.more is not None:
+        left, length = found.more.length - length, found.more.length
+        goes_on = {"mark": found.mark, "synthetic": found.more.synthetic}
+        found = await seen(place, watched, length=left, window_length=length, **goes_on, **more)
+    return found
+
+
 async def test_healthy_services_have_nothing_against_them(place: ClusterWorld) -> None:
     names = [one.name for one in place.plan.services]
-    found = await seen(place, await place.watched(*names), full=True)
+    found = await to_the_end(place, await place.watched(*names), full=True)
     assert {one.kind for one in found.verdicts} <= {Kind.PROCEED}, found.verdicts
     assert {one.reason for one in found.verdicts} <= {Reason.TOO_LITTLE_TRAFFIC}
     readings = {one.service: one for one in found.readings}
@@ -164,6 +183,97 @@ async def test_slices_of_a_window_go_on_where_the_last_one_ended(place: ClusterW
     assert again.readings[0].requests >= second.readings[0].requests
 
 
+async def beaten(place: ClusterWorld, given: WatchSlice, *kept: str) -> tuple[SliceSeen, list[Any]]:
+    """Run a slice as a worker does, after an attempt that left `kept`; return its beats as well."""
+    environment = ActivityEnvironment()
+    environment.info = replace(
+        environment.info, heartbeat_timeout=timedelta(seconds=1), heartbeat_details=["", *kept]
+    )
+    beats: list[Any] = []
+    environment.on_heartbeat = lambda *details: beats.append(details)
+
+    async def as_a_worker_runs_it(given: WatchSlice) -> SliceSeen:
+        input_ = ExecuteActivityInput(watch(place).slice, (given,), None, {})
+        found: SliceSeen = await beating(input_, lambda _: watch(place).slice(given))
+        return found
+
+    return await environment.run(as_a_worker_runs_it, given), beats
+
+
+async def test_a_rollback_that_an_attempt_saw_stands_for_the_next_one(place: ClusterWorld) -> None:
+    watched = await place.watched("buddy")
+    alarm = Verdict(
+        kind=Kind.ROLLBACK,
+        signal=Signal.TRAFFIC,
+        reason=Reason.ERROR_RATE_TOO_HIGH,
+        service="buddy",
+        because="41 of 1,180 failed.",
+    )
+    kept = Kept(mark=Mark(began=time.time() - 5), alarms=[alarm])
+    given = request(place, watched, length=300.0, window_length=300.0)
+    found, beats = await beaten(place, given, kept.model_dump_json())
+    assert found.verdicts[0] == alarm
+    assert found.mark.began == kept.mark.began
+    assert Kept.model_validate_json(beats[-1][1]).alarms == [alarm]
+
+
+async def test_the_next_attempt_goes_on_with_the_window_that_had_begun(place: ClusterWorld) -> None:
+    watched = await place.watched("api-gateway")
+    given = request(place, watched, length=1.0, window_length=1.0)
+    first, beats = await beaten(place, given)
+    again, _ = await beaten(place, given, beats[-1][1])
+    assert again.mark.began == first.mark.began
+    assert again.readings[0].requests >= first.readings[0].requests
+
+
+async def test_what_was_judged_is_kept_with_its_numbers(place: ClusterWorld) -> None:
+    found = await seen(place, await place.watched("api-gateway", replaced=True))
+    reading = found.readings[0]
+    counts = [one.split(":") for one in found.used["api-gateway"].split()]
+    assert sum(int(n) for _, n, _ in counts) <= reading.requests
+    assert sum(int(k) for _, _, k in counts) <= reading.failures
+    assert all(0 < float(second) < LENGTH + 5 for second, _, _ in counts)
+    assert "Plain rule" in reading.judged
+
+
+async def test_slipway_asks_read_paths_itself_and_carries_what_came_of_it(
+    place: ClusterWorld,
+) -> None:
+    (one,) = await place.watched("journey")
+    asked = {}
+    for path in ("/notifications", "/nothing-here"):
+        service = one.service.model_copy(update={"read_paths": [path]})
+        watched = [one.model_copy(update={"service": service})]
+        first = await seen(place, watched, length=2.0, last=False, synthetic=["journey"])
+        second = await seen(place, watched, length=2.0, mark=first.mark, synthetic=["journey"])
+        assert second.mark.asked["journey"].requests > first.mark.asked["journey"].requests > 10
+        asked[path] = second.mark.asked["journey"]
+    assert asked["/notifications"].failures == 0
+    assert asked["/nothing-here"].failures == asked["/nothing-here"].requests
+    assert asked["/nothing-here"].example == "/nothing-here: 404"
+
+
+async def test_the_time_before_is_read_from_the_same_counters(place: ClusterWorld) -> None:
+    watched = await place.watched("api-gateway", "discord-bot")
+    gone = watched[0].model_copy(update={"pod_hash": "abcdef1234"})
+    other = gone.service.model_copy(update={"name": "gone"})
+    gone = gone.model_copy(update={"service": other})
+    asked = ReadBefore(
+        watched=[*watched, gone],
+        metrics=place.plan.metrics,
+        length=place.plan.lengths.baseline,
+        quiet_length=place.plan.lengths.quiet_baseline,
+        time_scale=place.plan.time_scale,
+    )
+    found: Before = await activity(watch(place).before, asked)
+    busy = found.before["api-gateway"]
+    assert busy.requests > 1000
+    assert busy.because == ""
+    assert busy.failures / busy.requests < 0.01
+    assert busy.phi >= 1
+    assert found.before["gone"].because
+
+
 async def test_a_cancelled_slice_ends_at_once(place: ClusterWorld) -> None:
     watched = await place.watched("buddy")
     environment = ActivityEnvironment()
@@ -178,7 +288,7 @@ async def test_a_cancelled_slice_ends_at_once(place: ClusterWorld) -> None:
 
     given = request(place, watched, length=300.0)
     task = asyncio.create_task(environment.run(as_a_worker_runs_it, given))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         await beats.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -32,7 +32,7 @@ def made(stack: Stack) -> Iterator[Environment]:
     environment.destroy(stack, "faults")
 
 
-def _wait(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+def _wait(what: str, condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"

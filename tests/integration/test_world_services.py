@@ -292,3 +292,15 @@ def test_a_release_and_its_overlay_are_what_slipway_reads(stack: Stack, made: En
         for one in references(made_release)
     }
     assert judge(plan, made_release, files, datetime.now(UTC)).failed == []
+
+
+def test_a_namespace_is_made_again_while_it_still_goes(stack: Stack) -> None:
+    path = "/api/v1/namespaces/goes-and-comes"
+    with Kube(stack) as kube:
+        cluster.create_namespace(kube, "goes-and-comes", "production")
+        kube.delete(path)
+        cluster.create_namespace(kube, "goes-and-comes", "production")
+        made = kube.get(path)
+    cluster.remove(stack, ["goes-and-comes"])
+    assert made is not None
+    assert "deletionTimestamp" not in made["metadata"]

@@ -18,7 +18,7 @@ from devstack.stack import Stack
 from slipway.messages.notice import Notice, SendNotice
 from slipway.plan import Notices
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 T = TypeVar("T")
 
 
@@ -46,7 +46,7 @@ def worker(
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log, cwd=CHECKOUT)
         try:
-            _wait_until_ready(process, f"http://{health}/readyz")
+            wait_until_ready(process, f"http://{health}/readyz")
             yield process
         finally:
             prometheus.forget_worker(Path(stack.run_dir), name)
@@ -54,7 +54,8 @@ def worker(
             process.wait(PATIENCE)
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+    """Wait until a worker says that it serves. Fails when it ends instead."""
     deadline = time.monotonic() + PATIENCE
     while not _is_ready(url):
         assert process.poll() is None, "the worker has ended"

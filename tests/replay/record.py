@@ -10,13 +10,16 @@ from temporalio.client import Client
 
 from devstack.testing import release, running_stack
 from slipway import names
-from slipway.errors import MigrationFailed
+from slipway.errors import ForeignChange, MigrationFailed, SlipwayError
 from slipway.messages.controls import Reject
+from slipway.messages.observe import LabelRequest
 from slipway.states import Choice
 from slipway.verdicts import Kind, Reason
+from tests.fakes.observing import BEGAN, looked, rollout
 from tests.fakes.plans import small_plan, small_release
 from tests.fakes.world import fails, says
 from tests.workflow.harness import Harness, connect
+from tests.workflow.observed import QUICK, Observed
 
 FOLDER = Path(__file__).parent / "histories"
 Story = Callable[[Harness], Awaitable[object]]
@@ -113,6 +116,37 @@ async def aftercare(harness: Harness) -> None:
     await harness.result()
 
 
+async def observed(harness: Harness) -> None:
+    """A rollout that is judged bad and taken back, two at once of which one is overtaken, a look
+    that fails, a label, a stop."""
+    seen = Observed(harness.client, small_plan(timings=QUICK))
+    seen.world.trouble["observe:analytics"] = [
+        says(Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH, "analytics")
+    ]
+    seen.world.trouble["rollout.wait:api-gateway"] = [fails(ForeignChange("Another.", "Look."))]
+    async with seen.working():
+        await seen.start()
+        await seen.sees(
+            looked(1, rollout("analytics", "1.1.0", "1.0.0"), rollout("api-gateway", "2", "1"))
+        )
+        await seen.judged(1)
+        await seen.judged(2)
+        undo = rollout("analytics", "1.0.0", "1.1.0", born=0.0, began=BEGAN + 100, back=True)
+        await seen.sees(looked(101, undo), SlipwayError("no right", "Add it."))
+        await seen.judged(3)
+        await seen.reaches(lambda one: bool(one.trouble))
+        await seen.asks("label", LabelRequest.model_validate(_LABEL))
+        await seen.stop()
+    harness.handle = seen.handle  # type: ignore[assignment] # only its history is read
+
+
+_LABEL = {
+    "request": "label-1",
+    "observation": "api-gateway-2",
+    "truth": "good",
+    "person": "sre@teei.example",
+    "because": "it was",
+}
 STORIES: tuple[Story, ...] = (
     deployed,
     rejected,
@@ -124,6 +158,7 @@ STORIES: tuple[Story, ...] = (
     cancelled,
     rollback_from_record,
     aftercare,
+    observed,
 )
 
 

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from slipway.judgements.backup import (
     differences,
     dump_key,
+    home_name,
     is_ours,
     manifest_key,
+    schema_digests,
     schema_sha256,
     side_name,
 )
+from slipway.judgements.shelf import left_databases
 from slipway.messages.record import TableFingerprint
 
 ID = "production-20261123T202134Z-3fa9c1"
@@ -38,6 +41,11 @@ def test_side_names_fit_and_are_known_as_ours(database: str, tag: int) -> None:
     assert len(name) <= 63
     assert name.endswith(f"_slipway_3fa9c1_{tag}")
     assert is_ours(name, database)
+    fetched = home_name(name)
+    assert len(fetched) <= 63
+    assert fetched not in (name, database)
+    assert is_ours(fetched, database)
+    assert left_databases([fetched], database, ID) == [fetched]
     assert not is_ours(database, database) or "_slipway_" in database
 
 
@@ -74,3 +82,16 @@ def test_schema_digest_sees_everything_but_what_varies_between_two_dumps() -> No
     )
     assert schema_sha256(text) == schema_sha256(other)
     assert schema_sha256(text) != schema_sha256(text.replace("TABLE a", "TABLE b"))
+
+
+@pytest.mark.parametrize("how", ["FULL", "NOTHING", "USING INDEX mails"])
+def test_what_identifies_rows_in_the_log_is_no_part_of_the_schema(how: str) -> None:
+    plain = "CREATE TABLE public.t (\n    id integer\n);\n\n\nALTER TABLE public.t OWNER TO o;\n"
+    given = plain.replace(
+        "\n);\n", f'\n);\n\nALTER TABLE ONLY public."of X" REPLICA IDENTITY {how};\n'
+    )
+    assert schema_sha256(given) == schema_sha256(plain)
+    assert schema_digests(given)[0] == schema_digests(plain)[0]
+    assert schema_digests(given)[1] != schema_digests(plain)[1]  # as an older slipway has it
+    words = plain.replace("id integer", f"id integer DEFAULT 'REPLICA IDENTITY {how};'")
+    assert schema_sha256(words) != schema_sha256(plain)

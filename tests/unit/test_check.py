@@ -217,9 +217,9 @@ def test_the_requester_is_not_among_the_approvers() -> None:
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        ("always", "writes made after it are lost"),
+        ("always", "no later write is lost"),
         ("ask", "Ask a person"),
-        ("when-implicated", "only when"),
+        ("when-implicated", "Only when"),
     ],
 )
 def test_the_rollback_is_told(policy: str, said: str) -> None:

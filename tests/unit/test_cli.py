@@ -14,23 +14,28 @@ from typer.testing import CliRunner, Result
 
 from slipway.errors import BadInput, Unreachable
 from slipway.messages.controls import Approve
+from slipway.messages.migration import MigrationFinding
+from slipway.messages.rehearsal import Rehearsal
 from slipway.states import Choice
 from slipway.subject import subject_of
-from starter import arguments, cli_people
+from starter import arguments, cli_backups, cli_observe, cli_people
 from starter.cli import app
 from starter.cli_people import Decision
 from starter.failures import explain_failure
 from starter.guard import Stop
 from starter.lookup import is_id
 from starter.people import subject_lines
-from tests.unit.examples import ID, approved_run, plan, release
+from tests.unit.examples import ID, after, approved_run, plan, release
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("check", "doctor", "start", "status", "why", "watch", "report"),
     *("approve", "reject", "acknowledge", "resolve", "pause", "resume", "abort", "rollback"),
+    *("backups", "observe"),
 )
 cli_people.register(app)
+cli_backups.register(app)
+cli_observe.register(app)
 
 
 def slipway(*arguments: str, **environment: str) -> Result:
@@ -82,6 +87,46 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert done.exit_code == 0
     assert f"slipway {command} " in done.stdout
     assert "Example:" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "restore-to", "tidy"])
+def test_every_command_about_backups_has_help_with_an_example(command: str) -> None:
+    done = slipway("backups", command, "--help")
+    assert done.exit_code == 0
+    assert "Example:" in done.stdout
+    assert done.stdout.count(f"slipway backups {command} ") == 2  # usage and example
+    assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["Teei", "a b", "1a", "x" * 64, 'a"; DROP DATABASE teei', "a\n"])
+def test_a_name_no_database_can_have_is_refused_before_any_work(name: str) -> None:
+    done = slipway("backups", "restore-to", name, "--from", ID, TEMPORAL_ADDRESS=_closed_port())
+    assert done.exit_code == 2
+    assert "cannot name the new database" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--summary", "--stop"), "--summary and --stop cannot be asked for at once"),
+        (("--label", "analytics-1", "fine", "--because", "x"), "'fine' is no label"),
+        (("--label", "analytics-1", "bad"), "Add --because WHY."),
+    ],
+)
+def test_what_cannot_be_asked_of_an_observer_is_refused_before_any_work(
+    options: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    plan_file, _ = _write(tmp_path)
+    done = slipway("observe", plan_file, *options, TEMPORAL_ADDRESS=_closed_port())
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_compressed_time_is_observed_on_this_machine_alone(tmp_path: Path) -> None:
+    plan_file, _ = _write(tmp_path, time_scale=15, metrics={"url": "http://metrics.example"})
+    done = slipway("observe", plan_file, TEMPORAL_ADDRESS=_closed_port())
+    assert done.exit_code == 2
+    assert "metrics.url" in done.stderr
 
 
 @pytest.mark.parametrize("form", ["markdown", "html", "json"])
@@ -140,7 +185,15 @@ def test_start_refuses_what_check_forbids_before_it_looks_for_a_server(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("status", "production"), ("why", ID), ("abort", ID), ("report", ID)]
+    "arguments",
+    [
+        ("status", "production"),
+        ("why", ID),
+        ("abort", ID),
+        ("report", ID),
+        ("backups", "list", "production"),
+        ("backups", "restore-to", "drill", "--from", ID),
+    ],
 )
 def test_a_dead_server_is_one_sentence_and_exit_8(arguments: tuple[str, ...]) -> None:
     address = _closed_port()
@@ -212,3 +265,27 @@ def test_an_approver_sees_digest_images_backup_and_what_is_not_checked() -> None
     assert "Backup: demo/prod-backup" in text
     assert "Not checked: Approvals are claims" in text
     assert "Image analytics: registry.example/analytics@sha256:" in text
+
+
+def test_an_approver_sees_the_rehearsal_and_what_needs_a_word() -> None:
+    found = [
+        MigrationFinding(
+            rule="drop-column", severity="block", about="users", what="users loses mail.",
+            remedy="Make sure.",
+        ),
+        MigrationFinding(rule="locks-reads", severity="block", about="users", what="It is held."),
+        MigrationFinding(rule="adds-rows", severity="note", about="t", what="t gets rows."),
+    ]  # fmt: skip
+    seen = Rehearsal(
+        backup_key="k",
+        taken_at=after(60),
+        seconds=4.2,
+        findings=found,
+        schema_diff="+    mail text",
+    )
+    lines = subject_lines(subject_of(approved_run(rehearsal=seen)))
+    assert "  Needs --accept drop-column: users loses mail. Make sure." in lines
+    assert "  Know: It is held." in lines
+    assert "    +    mail text" in lines
+    assert any("Rehearsal: The pending migrations ran on the backup" in one for one in lines)
+    assert not any("Know: t gets rows." in one for one in lines)

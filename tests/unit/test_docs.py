@@ -10,7 +10,7 @@ import typer.main
 import yaml
 
 from slipway.verdicts import Reason
-from starter import cli, cli_people
+from starter import cli, cli_backups, cli_observe, cli_people
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"docs/playbook.md", "docs/playbook-map.md"}
@@ -108,7 +108,12 @@ def known_commands() -> dict[str, set[str]]:
     app = typer.Typer()
     app.registered_commands += cli.app.registered_commands
     cli_people.register(app)
+    cli_observe.register(app)
     group: Any = typer.main.get_command(app)
+    group.commands |= {
+        f"backups {name}": one
+        for name, one in typer.main.get_command(cli_backups.backups).commands.items()  # type: ignore[attr-defined] # it is a group
+    }
     return {
         name: {"--help", *(one for option in command.params for one in option.opts)}
         for name, command in group.commands.items()
@@ -120,6 +125,8 @@ def test_commands_and_options_exist(path: Path, known_commands: dict[str, set[st
     wrong = []
     for call in commands(path):
         _, name, *rest = shlex.split(call, comments=True)
+        if name == "backups":
+            name = f"backups {rest.pop(0)}"
         options = {one.partition("=")[0] for one in rest if one.startswith("--")}
         if name != "--help" and (name not in known_commands or options - known_commands[name]):
             wrong.append(call)

@@ -1,8 +1,6 @@
 """The evidence that the local stack makes up passes by the same rules as any other, and whatever
 else lies in a file is judged without a crash."""
 
-import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.adapters.artifacts import Artifacts
-from devstack.world import evidence
-from slipway.evidence import EvidenceFile, judge, references
-from slipway.release import Release
-from starter.loading import load_plan, load_release
-from tests.unit.evidence_set import ROOT, TWO, case, k6, snyk, trivy, wrapped
+from tests.unit.evidence_set import TWO, case, k6, snyk, trivy, wrapped
+from tests.unit.world.written_evidence import failed_gates
 
 GATES = ("tests", "trivy", "snyk", "performance")
 JSON = st.recursive(
@@ -26,43 +20,7 @@ JSON = st.recursive(
 
 
 def test_the_evidence_of_a_demonstration_passes_every_gate(tmp_path: Path) -> None:
-    plan = load_plan(ROOT / "plans" / "teei-production.yaml")
-    example = load_release(ROOT / "plans" / "example-release.yaml")
-    now = datetime.now(UTC).replace(microsecond=0)
-    evidence.write(tmp_path / "evidence", evidence.Subject("2.4.0", dict(example.images), now))
-
-    def pinned(name: str) -> dict[str, str]:
-        content = (tmp_path / "evidence" / name).read_bytes()
-        return {
-            "at": f"artifact:evidence/{name}",
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
-
-    data = example.model_dump() | {
-        "created_at": now,
-        "evidence": {
-            "tests": [pinned("junit.xml")],
-            "staging": pinned("staging.json"),
-            "trivy": [pinned(f"trivy/{name}.json") for name in example.images],
-            "snyk": [pinned("snyk.json")],
-            "performance": [pinned("k6.json")],
-            "documentation": pinned("documentation.md"),
-            "release_notes": pinned("release-notes.md"),
-            "rollback_plan": {
-                "document": pinned("rollback-plan.md"),
-                "test_record": pinned("rollback-test.json"),
-            },
-            "change_request": {"number": "CHG-2041"},
-        },
-    }
-    release, folder = Release.model_validate(data), Artifacts(tmp_path)
-    files = {
-        (file.at, file.sha256): EvidenceFile(
-            file.at, file.sha256, folder.read(file.at, file.sha256)
-        )
-        for file in references(release)
-    }
-    assert [one.because for one in judge(plan, release, files, now).failed] == []
+    assert [one.because for one in failed_gates(tmp_path)] == []
 
 
 @pytest.mark.parametrize("gate", GATES)

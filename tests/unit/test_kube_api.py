@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from kubernetes import client
 
-from activities.adapters.kube_api import Forbidden, KubeApi, Target
-from slipway.errors import Unreachable
+from activities.adapters.kube_api import KubeApi, Target
+from slipway.errors import Forbidden, SlipwayError, Unreachable
 
-_FORBIDDEN = (403, json.dumps({"message": 'deployments.apps "buddy" is forbidden'}))
+_CANNOT = 'User "slipway" cannot get resource "deployments" in API group "apps"'
+_FORBIDDEN = (403, json.dumps({"message": f'deployments.apps "buddy" is forbidden: {_CANNOT}'}))
 _READY, _STARTING, _FOUND = (200, "ok"), (500, "not yet"), (200, json.dumps({"kind": "x"}))
 _TARGET = Target("apps", "v1", "deployments", "production", "buddy")
 
@@ -69,3 +71,22 @@ def test_a_server_that_only_starts_is_worth_another_attempt(ready: tuple[int, st
         pytest.raises(Unreachable, match=r"may not get deployments buddy .* not ready"),
     ):
         asyncio.run(api.read(_TARGET, "get"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'admission webhook "images.example" denied the request: this registry is forbidden',
+        "deployments.apps \"buddy\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' "
+        "denied request: no images of today",
+        'replicasets.apps "buddy-1" is forbidden: exceeded quota: few',
+    ],
+)
+def test_what_admission_refuses_is_no_missing_right(said: str) -> None:
+    with (
+        _answering((403, json.dumps({"message": said}))) as (api, asked),
+        pytest.raises(SlipwayError, match=re.escape(said)) as raised,
+    ):
+        asyncio.run(api.read(_TARGET, "get"))
+    assert not isinstance(raised.value, Forbidden)
+    assert asked == [_TARGET.path]

@@ -117,6 +117,13 @@ def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
     assert "services[buddy].port" in told
 
 
+def test_plan_and_release_exchanged_are_told_by_one_sentence() -> None:
+    with pytest.raises(BadInput, match="it is a release, and a plan is expected here"):
+        load_plan(RELEASE, None)
+    with pytest.raises(BadInput, match="it is a plan, and a release is expected here"):
+        load_release(PLAN)
+
+
 def test_an_overlay_changes_addresses_and_is_remembered(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(OVERLAY)

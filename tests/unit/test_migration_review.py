@@ -2,20 +2,15 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.errors import BadInput
-from slipway.judgements.migrations import (
-    LARGEST_SET,
-    MigrationText,
-    parse_journal,
-    pending_of,
-    review,
-    unequal,
-)
+from slipway.judgements.migration_text import MigrationText, folder_when, folders_sha256, is_folder
+from slipway.judgements.migrations import LARGEST_SET, parse_journal, pending_of, review, unequal
 from slipway.judgements.statements import objections, statements
 from slipway.messages.migration import AppliedMigration
 from slipway.release import MigrationFile
@@ -215,3 +210,92 @@ def test_pending_is_exactly_what_the_ledger_lacks(there: set[int], done: set[int
         _text(number).tag for number in there - done
     }
     assert (unequal(texts, applied) == []) == (there == done)
+
+
+@pytest.mark.parametrize(
+    ("sql", "refused"),
+    [
+        ("CREATE ROLE app", True),
+        ("ALTER USER app PASSWORD 'x'", True),
+        ("DROP GROUP app", True),
+        ("REASSIGN OWNED BY a TO b", True),
+        ("DROP OWNED BY a", True),
+        ("GRANT admin TO app", True),
+        ("GRANT CONNECT ON DATABASE teei TO app", True),
+        ("REVOKE ALL ON DATABASE teei FROM PUBLIC", True),
+        ("COMMENT ON DATABASE teei IS 'x'", True),
+        ("GRANT SELECT ON users TO app", False),
+        ("GRANT SELECT ON ALL TABLES IN SCHEMA public TO app", False),
+        ("REVOKE ALL ON SCHEMA public FROM PUBLIC", False),
+        ("COMMENT ON TABLE users IS 'database'", False),
+        ("ALTER TABLE role ADD COLUMN owned text", False),
+        ('CREATE TABLE "role" (id int)', False),
+    ],
+)
+def test_what_all_databases_of_a_server_share_is_no_migrations_business(
+    sql: str, refused: bool
+) -> None:
+    assert any("all databases of the server share" in one for one in objections(sql)) == refused
+
+
+def _folder(name: str, sql: str = "") -> MigrationText:
+    sql = sql or f"CREATE TABLE t{name} (id int);"
+    digest = hashlib.sha256(sql.encode()).hexdigest()
+    return MigrationText(tag=name, when=folder_when(name), hash=digest, sql=sql, folder=True)
+
+
+def _named(text: MigrationText, **changes: Any) -> AppliedMigration:
+    made = AppliedMigration(hash=text.hash, created_at=text.when, name=text.tag)
+    return made.model_copy(update=changes)
+
+
+OLD, NEW = _folder("20260101000000_old"), _folder("20260601120000_new")
+
+
+def test_folders_are_known_by_name_and_hash() -> None:
+    assert pending_of([OLD, NEW], [_named(OLD)]) == [NEW]
+    assert unequal([OLD, NEW], [_named(OLD), _named(NEW)]) == []
+
+
+def test_a_ledger_from_before_folders_is_matched_by_hash_and_second() -> None:
+    before = [_named(OLD, name="", created_at=OLD.when + 123)]
+    assert unequal([OLD], before) == []
+    later = [_named(OLD, name="", created_at=OLD.when + 5000)]
+    assert unequal([OLD], later) != []
+
+
+def test_an_older_folder_is_applied_all_the_same_and_noted() -> None:
+    found = review([OLD, NEW], [_named(NEW)], _promised(OLD), [_named(OLD)])
+    assert found.refused == []
+    assert [one.tag for one in found.pending] == [OLD.tag]
+    assert any("applies it all the same" in one for one in found.notes)
+
+
+def test_an_edited_and_a_renamed_folder_are_refused() -> None:
+    edited = _folder(OLD.tag, "CREATE TABLE another (id int);")
+    assert f"{OLD.tag} was edited after it had been applied." in unequal([edited], [_named(OLD)])
+    renamed = _folder("20260101000000_renamed", OLD.sql)
+    (_, said) = unequal([renamed], [_named(OLD)])
+    assert "under the name 20260101000000_old: the tool would apply it again" in said
+
+
+def test_folders_of_one_second_may_stand_side_by_side() -> None:
+    twin = _folder("20260101000000_twin")
+    assert review([OLD, twin], [], _promised(OLD, twin), [_named(OLD), _named(twin)]).refused == []
+
+
+@pytest.mark.parametrize("name", ["20261301000000_a", "20260230000000_a"])
+def test_a_folder_whose_name_is_no_time_is_refused(name: str) -> None:
+    assert is_folder(name)
+    with pytest.raises(BadInput, match="does not begin with a time"):
+        folder_when(name)
+
+
+@pytest.mark.parametrize("name", ["meta", "2026_a", "20260101000000", "20260101000000_../x"])
+def test_other_folders_are_no_migrations(name: str) -> None:
+    assert not is_folder(name)
+
+
+def test_the_digest_of_folders_is_what_sha256sum_prints() -> None:
+    lines = "".join(f"{one.hash}  {one.tag}/migration.sql\n" for one in (OLD, NEW))
+    assert folders_sha256([OLD, NEW]) == hashlib.sha256(lines.encode()).hexdigest()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from activities.adapters.postgres_url import parse_target
+from activities.adapters.postgres.url import parse_target
 from slipway import pg_commands
 from slipway.errors import BadInput
-from slipway.pg_commands import Where
+from slipway.pg_commands import Part, Where
 
 WHERE = Where("db.internal", 5433, "slipway", "teei")
 CONNECTION = [
@@ -24,6 +24,7 @@ def test_dump_is_one_snapshot_in_custom_format_uncompressed() -> None:
         "--format=custom",
         "--compress=0",
         "--snapshot=0003-1",
+        "--exclude-schema=slipway_fallback",
         "--lock-wait-timeout=60000",
     ]
 
@@ -44,6 +45,11 @@ def test_reading_through_needs_no_server() -> None:
     command = pg_commands.read_through("pg_restore", "x.dump")
     assert command == ["pg_restore", "--exit-on-error", "--file=/dev/null", "x.dump"]
     assert "--list" not in command
+
+
+def test_schema_leaves_out_what_slipway_and_replication_add() -> None:
+    left_out = {"--no-publications", "--no-subscriptions", "--exclude-schema=slipway_fallback"}
+    assert left_out <= set(pg_commands.schema("pg_dump", WHERE))
 
 
 def test_schema_is_pinned_to_a_snapshot_when_one_is_given() -> None:
@@ -109,3 +115,13 @@ def test_wrong_address_is_refused_without_repeating_any_of_it(text: str) -> None
         parse_target(text, "env:PROD_URL")
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_what_is_carried_over_keeps_slipways_own_schema_and_comes_by_the_pipe() -> None:
+    out = pg_commands.carry_out("pg_dump", WHERE, "0003-1", Part.ALL)
+    assert "--exclude-schema=slipway_fallback" not in out
+    assert "--snapshot=0003-1" in out
+    assert "--data-only" in pg_commands.carry_out("pg_dump", WHERE, "0003-1", Part.DATA)
+    assert "--schema-only" in pg_commands.carry_out("pg_dump", WHERE, "0003-1", Part.SCHEMA)
+    back = pg_commands.carry_in("pg_restore", WHERE)
+    assert back[-3:] == ["--exit-on-error", "--no-publications", "--no-subscriptions"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from slipway.base import parse_length, say_length
 from slipway.plan import Plan, ServiceKind
@@ -86,3 +87,28 @@ def test_a_plan_without_a_key_that_came_later_keeps_its_digest() -> None:
     off = shipped().migrations.model_copy(update={"generate": [], "unchanged": "nothing to do"})
     travelled = type(off).model_validate(off.model_dump(mode="json"))
     assert (travelled.generate, travelled.unchanged) == ([], "nothing to do")
+
+
+def test_how_to_observe_travels_only_where_a_plan_says_it() -> None:
+    plan = shipped()
+    assert "observe" not in plan.model_dump(mode="json")
+    data = {**plan.model_dump(mode="json"), "observe": {"horizon": "2d"}}
+    other = Plan.model_validate(data)
+    assert Plan.model_validate(other.model_dump(mode="json")).observe.horizon == 2 * 86400
+
+
+def test_a_function_that_may_be_run_while_observing_is_one_of_the_plan() -> None:
+    data = shipped().model_dump(mode="json")
+    Plan.model_validate({**data, "observe": {"also_run": ["a person can log in"]}})
+    with pytest.raises(ValidationError, match="no critical function is called 'nothing'"):
+        Plan.model_validate({**data, "observe": {"also_run": ["nothing"]}})
+
+
+def test_poolers_and_another_server_are_left_out_of_a_plan_that_has_none() -> None:
+    """The digests of plans that are running stay."""
+    plain = shipped().database
+    assert not {"poolers", "restore_server"} & plain.model_dump().keys()
+    given = {**plain.model_dump(), "poolers": ["env:POOLER"], "restore_server": "file:/x"}
+    assert type(plain).model_validate(given).model_dump() == given
+    with pytest.raises(ValueError, match="poolers"):
+        type(plain).model_validate({**given, "poolers": ["postgresql://a:b@c/pgbouncer"]})

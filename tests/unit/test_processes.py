@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from activities.adapters import processes, references
-from activities.adapters.processes import DeadlinePassed, redact, run, together, uninterrupted
+from activities.adapters.processes import (
+    DeadlinePassed,
+    Frozen,
+    redact,
+    run,
+    together,
+    uninterrupted,
+)
 from slipway.errors import BadInput, SlipwayError
 
 GRANDCHILD = (
@@ -21,7 +28,7 @@ GRANDCHILD = (
 
 
 async def _pids(file: Path) -> list[int]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             text = await asyncio.to_thread(lambda: file.read_text() if file.exists() else "")
             if text:
@@ -38,9 +45,26 @@ async def _gone(pid: int) -> None:
         except OSError:
             return False
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while await asyncio.to_thread(alive):  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_child_that_somebody_froze_is_killed_and_one_that_goes_on_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "GRACE", 0.2)
+    monkeypatch.setattr(processes, "FROZEN", 0.4)
+    with pytest.raises(Frozen, match="sh was stopped"):
+        await run(["/bin/sh", "-c", "kill -STOP $$"], env={})
+    grandchild = "sh -c 'kill -STOP $$' & wait"
+    with pytest.raises(Frozen):
+        await run(["/bin/sh", "-c", grandchild], env={})
+    done = await run(
+        ["/bin/sh", "-c", "(sleep 0.1; kill -CONT $$) & kill -STOP $$; echo on"], env={}
+    )
+    assert done.stdout == "on\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

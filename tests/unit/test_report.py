@@ -9,6 +9,7 @@ from slipway.checklist import verified
 from slipway.markdown import say_age, say_size
 from slipway.messages.aftercare import AftercareState, Look
 from slipway.messages.record import ArtefactState
+from slipway.messages.rehearsal import Rehearsal
 from slipway.report import Findings, report_data, report_html, report_markdown
 from slipway.run import Event, Run
 from slipway.standing import production_now
@@ -296,3 +297,13 @@ def test_the_report_as_data_carries_everything() -> None:
 def test_ages_and_sizes_read_naturally() -> None:
     assert [say_age(one) for one in (8.4, 125, 3700, 90_000)] == ["8s", "2m5s", "1h1m", "1d1h"]
     assert [say_size(one) for one in (12, 3400, 51_200_000)] == ["12 B", "3.4 KB", "51.2 MB"]
+
+
+def test_what_the_rehearsal_saw_stands_with_the_migrations() -> None:
+    rehearsal = Rehearsal(backup_key="k", taken_at=after(60), error="", seconds=4.2)
+    text = report_markdown(Findings(status=status_of(approved_run(rehearsal=rehearsal))))
+    assert "Rehearsed on the restored backup" in text
+    assert "ran on the backup of" in text
+    assert "Rehearsed on the restored backup" not in report_markdown(
+        Findings(status=status_of(approved_run()))
+    )

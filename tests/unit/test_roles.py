@@ -12,7 +12,16 @@ from activities.adapters.cluster import Cluster
 from activities.adapters.kube_api import KubeApi, Target
 from slipway.judgements.bucket import ACTIONS
 from slipway.judgements.database_rights import RIGHTS, Login
-from slipway.judgements.environment import PRODUCTION_RIGHTS, STAGING_RIGHTS, Right
+from slipway.judgements.environment import (
+    CONFIG_MAPS,
+    OBSERVING_RIGHTS,
+    OPTIONAL_RIGHTS,
+    PRODUCTION_RIGHTS,
+    SECRETS,
+    STAGING_RIGHTS,
+    Right,
+    unread_settings,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 HOWTO = (ROOT / "docs" / "howto" / "real-cluster.md").read_text()
@@ -65,7 +74,7 @@ async def test_the_rights_listed_are_those_that_the_code_uses() -> None:
             if one.default is inspect.Parameter.empty
         ]
         await method(**{one: ARGUMENTS[one] for one in needed})
-    assert api.asked == listed(PRODUCTION_RIGHTS)
+    assert api.asked == listed((*PRODUCTION_RIGHTS, *OPTIONAL_RIGHTS))
 
 
 @pytest.mark.parametrize("name", methods())
@@ -75,7 +84,12 @@ def test_no_call_of_the_cluster_is_dead(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "rights"), [("production", PRODUCTION_RIGHTS), ("staging", STAGING_RIGHTS)]
+    ("file", "rights"),
+    [
+        ("production", (*PRODUCTION_RIGHTS, CONFIG_MAPS)),
+        ("staging", STAGING_RIGHTS),
+        ("observe", OBSERVING_RIGHTS),
+    ],
 )
 def test_the_roles_grant_exactly_the_rights_listed(file: str, rights: tuple[Right, ...]) -> None:
     text = (ROOT / "deploy" / "k8s" / f"{file}-rbac.yaml").read_text()
@@ -90,14 +104,31 @@ def test_the_roles_grant_exactly_the_rights_listed(file: str, rights: tuple[Righ
     assert sorted(granted) == sorted(listed(rights))
 
 
+def test_an_observer_can_write_nothing() -> None:
+    assert {one.verb for one in OBSERVING_RIGHTS} <= {"get", "list", "watch"}
+
+
 def test_the_line_to_add_is_a_rule_of_a_role() -> None:
-    for right in PRODUCTION_RIGHTS:
+    for right in (*PRODUCTION_RIGHTS, *OPTIONAL_RIGHTS):
         (rule,) = yaml.safe_load(right.rule)
         assert rule == {
             "apiGroups": [right.group],
             "resources": [right.kind],
             "verbs": [right.verb],
         }
+
+
+def test_settings_that_cannot_be_read_are_a_note_with_a_rule_on_their_names_only() -> None:
+    note = unread_settings("prod", SECRETS, ["app", "pull"])
+    assert note.severity == "note"
+    assert "may not get secrets app, pull in namespace prod" in note.what
+    (rule,) = yaml.safe_load(note.remedy.partition(": ")[2])
+    assert rule == {
+        "apiGroups": [""],
+        "resources": ["secrets"],
+        "resourceNames": ["app", "pull"],
+        "verbs": ["get"],
+    }
 
 
 @pytest.mark.parametrize("action", ACTIONS)

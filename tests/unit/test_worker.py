@@ -15,7 +15,7 @@ from temporalio import activity
 
 from slipway.errors import BadInput
 from worker.logs import OneLine
-from worker.registry import activities_of, unprivileged
+from worker.registry import activities_of, observing, observing_workflows, unprivileged
 from worker.settings import Role, read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +61,28 @@ def test_roles_split_rights() -> None:
     assert not Role.PRIVILEGED.serves_workflows
     assert Role.ALL.serves_workflows
     assert Role.ALL.is_privileged
+    assert Role.OBSERVE.observes
+    assert not Role.OBSERVE.serves_workflows
+    assert not Role.OBSERVE.is_privileged
+    assert not any(one.observes for one in Role if one is not Role.OBSERVE)
+
+
+def test_an_observer_needs_no_evidence() -> None:
+    assert read_settings({}, "observe").role is Role.OBSERVE
+    with pytest.raises(BadInput):
+        read_settings({}, "workflow")
+
+
+def test_an_observer_serves_nothing_that_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each of them asks of the cluster is tried with the observer's own token in
+    tests/integration/test_observe.py."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KUBE", "PG", "PROD_")):
+            monkeypatch.delenv(name)
+    served = {one.__temporal_activity_definition.name for one in observing()}  # type: ignore[attr-defined] # the SDK's mark
+    watching = {"watch.before", "watch.slice"}
+    assert served == {"observe.notice", "rollout.wait", "check.service", *watching}
+    assert [one.__name__ for one in observing_workflows()] == ["Observe"]
 
 
 def test_a_log_record_is_one_line_whatever_it_holds() -> None:
@@ -102,7 +124,7 @@ def test_the_unprivileged_activities_need_no_credential(
         if name.startswith(("AWS_", "KUBE", "PG")):
             monkeypatch.delenv(name)
     settings = read_settings({"SLIPWAY_ARTIFACTS": str(tmp_path)}, "workflow")
-    assert {one.__name__ for one in unprivileged(settings)} == {"evaluate", "send"}
+    assert {one.__name__ for one in unprivileged(settings)} == {"evaluate", "keep", "send"}
 
 
 def _worker(*arguments: str, **environment: str) -> "subprocess.Popen[str]":

@@ -56,6 +56,7 @@ def test_whatever_else_fails_has_no_label_of_its_own(error: Exception) -> None:
     [
         (names.deployment_workflow_id("teei-production"), "teei-production"),
         (names.aftercare_workflow_id("teei-production-20261123T180000Z-abc123"), "teei-production"),
+        (names.observe_workflow_id("teei-production"), "teei-production"),
         ("aftercare-nonsense", ""),
         ("doctor-1", ""),
         ("", ""),

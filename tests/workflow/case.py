@@ -173,7 +173,7 @@ class Case(Harness):
 
     async def ended(self) -> DeploymentResult:
         """Wait for the end; nothing here needs skipped time."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             return await self.handle.result()
 
     async def why(self, *, process: bool = False) -> Done:

@@ -151,7 +151,7 @@ class Hall:
         return Done(int(code), out.getvalue(), err.getvalue())
 
 
-async def until(look: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = 120) -> None:
     """Look again and again until it is so. Raises TimeoutError when it does not become so."""
     async with asyncio.timeout(seconds):
         while True:

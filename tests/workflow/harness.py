@@ -31,7 +31,7 @@ from tests.fakes.activities import activities_of
 from tests.fakes.world import FakeDeployment, FakeWorld
 from workflows.registry import WORKFLOWS
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 """Seconds of real time that a condition may take."""
 _OFF = TimeSkippingConfig(enabled=False, max_session_skip_count=10_000)
 _ON = TimeSkippingConfig(enabled=True, max_session_skip_count=10_000)
@@ -137,14 +137,14 @@ class Harness:
             request = Acknowledge(request=f"ack-{item}", person=people[0], item=item)
             await self.update("acknowledge", request)
 
-    async def approve(self) -> None:
+    async def approve(self, request: str = "yes") -> None:
         """Confirm and approve as the plan's people."""
         status = await self.reaches_approval()
         await self.confirm()
         role, people = next(iter(sorted(self.plan.approvals.roles.items())))
         await self.update(
             "approve",
-            Approve(request="yes", person=people[0], role=role, digest=status.digest),
+            Approve(request=request, person=people[0], role=role, digest=status.digest),
         )
 
     async def update(self, name: str, request: Approve | Reject | Acknowledge | Resolve) -> Reply:

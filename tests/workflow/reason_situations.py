@@ -11,7 +11,7 @@ from slipway.errors import (
     MigrationFailed,
     SlipwayError,
 )
-from slipway.messages.migration import MigrationReview
+from slipway.messages.migration import MigrationFinding, MigrationReview
 from slipway.messages.preflight import (
     EnvironmentReport,
     Finding,
@@ -90,6 +90,16 @@ def _review() -> MigrationReview:
     return MigrationReview(applied=[], pending=[], refused=["0000_change is not in staging."])
 
 
+def _rehearsal() -> list[MigrationFinding]:
+    failed = MigrationFinding(
+        rule="rehearsal-failed",
+        severity="refuse",
+        about="migrations",
+        what="The pending migrations fail on the backup: SQLSTATE 23505: duplicate.",
+    )
+    return [failed]
+
+
 PREPARATION = [
     ends_as(Reason.GATE_FAILED, "trivy: 2 critical", of="gates.evaluate", planned=_gate),
     ends_as(Reason.STAGING_NOT_STABLE, "3 times", of="preflight.staging", planned=_staging),
@@ -102,6 +112,9 @@ PREPARATION = [
         "public.users differs",
         of="backup.take",
         planned=fails(BackupNotRestorable("public.users differs by 3 rows.", "Find out why.")),
+    ),
+    ends_as(
+        Reason.REHEARSAL_FAILED, "SQLSTATE 23505", of="migrations.rehearse", planned=_rehearsal
     ),
     Situation(
         name=Reason.BACKUP_FAILED.value,

@@ -7,6 +7,7 @@ from slipway.errors import BackupNotRestorable, Held, Unreachable
 from slipway.messages.controls import Acknowledge, Approve, Reject
 from slipway.messages.preflight import GateResult, GateResults, StagingReport
 from slipway.states import Choice, Outcome
+from slipway.status import StatusDocument
 from slipway.verdicts import Reason
 from tests.fakes.world import fails
 from tests.workflow.harness import Harness
@@ -22,6 +23,7 @@ async def test_a_failed_gate_stops_before_any_change(harness: Harness) -> None:
     assert result.reason is Reason.GATE_FAILED
     assert "2 CRITICAL" in result.because
     assert harness.world.backups == 0
+    assert harness.world.calls["backup.tidy"] == 0, "there is nothing to tidy"
 
 
 async def test_unstable_staging_stops(harness: Harness) -> None:
@@ -90,6 +92,7 @@ async def test_a_rejection_ends_the_run(harness: Harness) -> None:
     assert (result.outcome, result.reason) == (Outcome.REJECTED, Reason.APPROVAL_REJECTED)
     assert "not before the weekend" in result.because
     assert harness.world.effects[-1] == "record end rejected"
+    assert harness.world.tidied == [harness.deployment], "its side database is of no use"
 
 
 async def test_silence_expires(harness: Harness) -> None:
@@ -97,6 +100,18 @@ async def test_silence_expires(harness: Harness) -> None:
     result = await harness.result()
 
     assert (result.outcome, result.reason) == (Outcome.EXPIRED, Reason.APPROVAL_EXPIRED)
+    assert harness.world.tidied == [harness.deployment]
+
+
+async def test_what_cannot_be_tidied_is_told_and_holds_nothing_up(harness: Harness) -> None:
+    harness.world.always["backup.tidy"] = fails(Unreachable("no database", "Start it."))
+    await harness.start()
+    result = await harness.result()
+
+    assert result.outcome is Outcome.EXPIRED
+    status = StatusDocument.model_validate(result.status)
+    assert any("What the run left was not dropped" in one.text for one in status.timeline)
+    assert harness.world.holder == "", "the Lease is given back"
 
 
 @pytest.mark.parametrize(

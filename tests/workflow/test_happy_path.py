@@ -5,6 +5,7 @@ from temporalio.client import Client
 from slipway import names
 from slipway.states import ItemState, MigrationState, Outcome, ServiceState
 from slipway.status import StatusDocument
+from slipway.verdicts import Kind, Signal, Verdict
 from tests.fakes.plans import small_plan, small_release
 from tests.workflow.harness import Harness
 
@@ -22,6 +23,19 @@ PLAYBOOK = [
 """Every effect, in the playbook's order, each after its intent."""
 
 
+async def test_new_kinds_of_error_lines_stand_in_the_timeline_and_stop_nothing(
+    harness: Harness,
+) -> None:
+    said = "analytics writes error lines of a kind that the hour before did not hold: 3 × x."
+    seen = Verdict(kind=Kind.PROCEED, signal=Signal.LOGS, service="analytics", because=said)
+    harness.world.trouble["check.service:analytics"] = [lambda: seen]
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.DEPLOYED
+    status = StatusDocument.model_validate(result.status)
+    assert said in [one.text for one in status.timeline]
+
+
 async def test_a_good_release_is_deployed(harness: Harness) -> None:
     result = await harness.carry_out()
 
@@ -32,6 +46,7 @@ async def test_a_good_release_is_deployed(harness: Harness) -> None:
     assert [line.item for line in status.checklist if line.state is not ItemState.DONE] == []
     assert status.lost_writes is None
     assert harness.world.holder == "", "the Lease is given back"
+    assert harness.world.tidied == [], "a rollback needs the side database"
     assert [one for one in harness.world.effects if not one.startswith("record done")] == PLAYBOOK
 
 
@@ -55,4 +70,3 @@ async def test_aftercare_runs_to_day_seven(harness: Harness) -> None:
     assert windows.count("aftercare:errors") == 24
     assert windows.count("aftercare:daily") == 6
     assert windows.count("aftercare:weekly") == 1
-    assert harness.world.dropped == ["teei_small_side_1"]

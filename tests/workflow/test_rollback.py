@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,16 @@ from temporalio import activity
 
 from slipway.errors import ForeignChange, MigrationFailed, Unreachable
 from slipway.messages.requests import DeploymentResult
-from slipway.states import AbortState, Choice, ItemState, MigrationState, Outcome, ServiceState
+from slipway.plan import RollbackPolicy
+from slipway.states import (
+    AbortState,
+    Choice,
+    ItemState,
+    MigrationState,
+    Outcome,
+    ServiceState,
+    UndoState,
+)
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.world import fails, says
@@ -66,6 +76,22 @@ async def test_services_go_back_newest_first_and_only_those_touched(harness: Har
         "revert api-gateway"
     ]
     assert harness.world.deployments["analytics"].writes == []
+
+
+@pytest.mark.parametrize(("order", "waits"), [("newest-first", True), ("parallel", False)])
+async def test_one_service_waits_for_the_write_of_the_other_unless_they_are_independent(
+    harness: Harness, order: str, waits: bool
+) -> None:
+    harness.world.trouble["check.flows"] = [says(Kind.ROLLBACK, Reason.SMOKE_FLOW_BROKEN)]
+    rollback = RollbackPolicy.model_validate({"order": order})
+    harness.plan = harness.plan.model_copy(update={"rollback": rollback})
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert images(harness) == ["old", "old"]
+    history = await harness.handle.fetch_history()
+    timers = [one.user_metadata.summary.data for one in history.events]
+    assert any(b"is written" in one for one in timers) is waits
 
 
 async def test_a_failed_migration_touches_no_service(harness: Harness) -> None:
@@ -152,20 +178,26 @@ def blocks(release: asyncio.Event, reached: asyncio.Event) -> Callable[[], Any]:
     return hold
 
 
+async def stopped_at(harness: Harness, reached: asyncio.Event, how: str) -> DeploymentResult:
+    """Deploy until an activity is reached, stop the run by a signal or a cancellation, and return
+    how it ended."""
+    await harness.start()
+    await harness.approve()
+    task = asyncio.create_task(harness.result())
+    await asyncio.wait_for(reached.wait(), 120)
+    if how == "cancel":
+        await harness.handle.cancel()
+    else:
+        await harness.signal(how)
+    return await task
+
+
 @pytest.mark.parametrize("signal", ["abort", "rollback", "cancel"])
 @pytest.mark.parametrize("where", ["rollout.apply:api-gateway", "rollout.wait:api-gateway"])
 async def test_stopping_a_step_in_flight(harness: Harness, signal: str, where: str) -> None:
     reached, release = asyncio.Event(), asyncio.Event()
     harness.world.trouble[where] = [blocks(release, reached)]
-    await harness.start()
-    await harness.approve()
-    task = asyncio.create_task(harness.result())
-    await asyncio.wait_for(reached.wait(), 60)
-    if signal == "cancel":
-        await harness.handle.cancel()
-    else:
-        await harness.signal(signal)
-    result = await task
+    result = await stopped_at(harness, reached, signal)
 
     assert result.outcome is Outcome.ROLLED_BACK
     assert images(harness) == ["old", "old"]
@@ -189,15 +221,7 @@ async def test_a_request_that_arrives_while_an_activity_completes_is_not_lost(
                 return  # completes as if nothing had been asked
 
     harness.world.trouble["rollout.apply:api-gateway"] = [deaf]
-    await harness.start()
-    await harness.approve()
-    task = asyncio.create_task(harness.result())
-    await asyncio.wait_for(reached.wait(), 60)
-    if signal == "cancel":
-        await harness.handle.cancel()
-    else:
-        await harness.signal(signal)
-    result = await task
+    result = await stopped_at(harness, reached, signal)
 
     assert result.outcome is Outcome.ROLLED_BACK
     assert harness.world.deployments["analytics"].writes == []
@@ -315,6 +339,40 @@ async def test_rollback_from_the_record_after_the_end(harness: Harness) -> None:
     assert (result.outcome, result.reason) == (Outcome.ROLLED_BACK, Reason.ROLLBACK_REQUESTED)
     assert images(harness) == ["old", "old"]
     assert harness.world.schema == "old"
+
+
+def _ended_ago(harness: Harness, seconds: float) -> None:
+    """Let the record say that the deployment ended so long ago."""
+    entries = harness.world.entries[harness.deployment]
+    (at,) = [number for number, one in enumerate(entries) if one.kind == "end"]
+    ended = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+    data = {**entries[at].data, "ended_at": ended}
+    entries[at] = entries[at].model_copy(update={"data": data})
+
+
+async def test_to_the_end_of_the_undo_window_services_and_data_go_back(harness: Harness) -> None:
+    await harness.carry_out()
+    _ended_ago(harness, harness.plan.scale(harness.plan.rollback.undo_window) - 60)
+    await harness.start_rollback()
+    result = await harness.result()
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert (images(harness), harness.world.schema) == (["old", "old"], "old")
+
+
+async def test_after_it_services_go_back_and_the_answer_says_why_data_does_not(
+    harness: Harness,
+) -> None:
+    await harness.carry_out()
+    _ended_ago(harness, harness.plan.scale(harness.plan.rollback.undo_window) + 60)
+    await harness.start_rollback()
+    result = await harness.result()
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert (images(harness), harness.world.schema) == (["old", "old"], "new")
+    assert harness.world.calls["database.roll_back"] == 0
+    (data,) = [one for one in document(result).undo if one.of_database]
+    assert data.state is UndoState.LEFT
+    assert data.because.startswith("left as it is: the undo window ended at 20")
+    assert f"backups restore-to DATABASE --from {harness.deployment}" in data.because
 
 
 async def test_rollback_from_the_record_after_terminate(harness: Harness) -> None:

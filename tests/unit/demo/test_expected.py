@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devstack.demo.expected import ALLOWANCE, unexpected
+from devstack.demo.expected import ALLOWANCE, first_decision, unexpected
 from devstack.demo.look import Contents, Seen
 from devstack.demo.run import Ending
 from devstack.world.expectations import End
@@ -74,3 +74,10 @@ def test_the_exit_code_belongs_to_the_outcome_after_parking_too() -> None:
     parked = _parked("ErrorRateRaised", 30)
     ending = _ending("rolled_back", 0, "ErrorRateRaised", 50, parked=parked)
     assert unexpected(ending, [_PARKED]) == ["outcome rolled_back came with exit code 0"]
+
+
+def test_the_first_decision_is_what_comes_first() -> None:
+    assert first_decision(_ending("rolled_back", 3, "Unhealthy", 20)) == _BEGAN + 20
+    assert first_decision(_ending("deployed", 0, "Ok", 70)) == _BEGAN + 70
+    parked = _ending("rolled_back", 3, "Unhealthy", 50, parked=_parked("ErrorRateRaised", 30))
+    assert first_decision(parked) == _BEGAN + 30

@@ -1,6 +1,7 @@
 """The sweep runs every fault on every class of traffic once, with the earliest service."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,16 @@ def test_another_file_is_not_written_over(tmp_path: Path) -> None:
     file.write_text(json.dumps({"other": 1}))
     with pytest.raises(StackError, match="name another file"):
         sweep.known(file)
+
+
+def test_healthy_runs_are_counted_and_what_agreed_is_left_out(tmp_path: Path) -> None:
+    assert sweep.healthy(2) == ["healthy:1", "healthy:2"]
+    assert not any(map(sweep.alone, sweep.healthy(2)))
+    done = [
+        Result("healthy:1", "deployed", "Ok", [], 0, 200.0, []),
+        Result("healthy:2", "deployed", "Ok", ["ErrorRateRaised"], 0, 220.0, ["was parked"]),
+    ]
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps([asdict(one) for one in done]))
+    assert sweep.left(sweep.healthy(3), file) == ["healthy:2", "healthy:3"]
+    assert sweep.left(sweep.healthy(1), None) == ["healthy:1"]

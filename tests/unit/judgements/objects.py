@@ -77,7 +77,14 @@ def pod(pod_hash: str, suffix: str, *, container: Raw | None = None, **status: A
             "namespace": "prod",
             "creationTimestamp": "2026-11-23T20:00:00Z",
             "labels": {"pod-template-hash": pod_hash},
-            "ownerReferences": [{"uid": f"rs-{pod_hash}", "controller": True}],
+            "ownerReferences": [
+                {
+                    "uid": f"rs-{pod_hash}",
+                    "controller": True,
+                    "kind": "ReplicaSet",
+                    "name": f"buddy-{pod_hash}",
+                }
+            ],
         },
         "status": {
             "conditions": [{"type": "Ready", "status": "True"}],

@@ -60,6 +60,8 @@ def test_pages() -> None:
     for found in (
         answer(b"<html>Cockpit", media_type="application/json"),
         answer(b"<html>other", media_type="text/html"),
+        answer(b'{"title": "Cockpit"}', media_type="text/html"),
+        answer(b"Cockpit: 503 <upstream>", media_type="text/html"),
         answer(b"<html>Cockpit", 500, "text/html"),
     ):
         with pytest.raises(Wrong):

@@ -1,6 +1,7 @@
 """Raw samples to counts: births, resets, gaps and slots, against a simulated truth."""
 
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -75,7 +76,50 @@ def test_a_slot_ends_when_a_pod_reports_again() -> None:
     ]
     traffic = fold(rows, NEW, BEGAN, "5..")
     assert [one.failures for one in traffic.scrapes] == [2, 2, 2]
-    assert traffic.last(1).failures == 2
+    assert traffic.finished == traffic.scrapes
+
+
+def test_a_slot_is_finished_when_every_pod_has_reported() -> None:
+    """What is judged does not change when it is read again a moment later."""
+    one, other = (1001, 1), (1003, 1)
+    first, second = (1006, 2), (1008, 2)
+    late = [series("500", one, first), series("500", other, pod="a-1-y")]
+    both = [series("500", one, first), series("500", other, second, pod="a-1-y")]
+    before, after = fold(late, NEW, BEGAN, "5.."), fold(both, NEW, BEGAN, "5..")
+    assert [one.failures for one in before.finished] == [2]
+    assert [one.failures for one in after.finished] == [2, 2]
+    assert (before.failures, after.failures) == (3, 4)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), min_size=2, max_size=20),
+    st.integers(1, 19),
+    st.randoms(use_true_random=False),
+)
+def test_what_is_finished_stays_however_it_is_read_again(
+    counts: list[tuple[int, int]], cut: int, rng: random.Random
+) -> None:
+    """Three pods with phases of their own, read in part, then in whole and in any order."""
+    rows = []
+    for number, pod in enumerate(("a-1-x", "a-1-y", "a-1-z")):
+        ok = bad = 0
+        good, wrong = [], []
+        for step, (sent, failed) in enumerate(counts):
+            at = 1000.5 + 5 * step + 1.3 * number
+            ok, bad = ok + sent, bad + failed
+            good.append((at, float(ok)))
+            wrong.append((at, float(bad)))
+        rows += [series("200", *good, pod=pod), series("500", *wrong, pod=pod)]
+    until = 1000.0 + 5 * cut
+    part = [
+        Series(one.labels, tuple(pair for pair in one.samples if pair[0] <= until)) for one in rows
+    ]
+    shuffled = [*rows]
+    rng.shuffle(shuffled)
+    early, whole = (fold(one, NEW, BEGAN, "5..") for one in (part, rows))
+    again = fold(shuffled, NEW, BEGAN, "5..")
+    assert again.scrapes == whole.scrapes
+    assert whole.finished[: len(early.finished)] == early.finished
 
 
 def test_failures_in_one_scrape_are_one_failing_scrape() -> None:

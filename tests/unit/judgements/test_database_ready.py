@@ -111,6 +111,19 @@ def test_too_little_room_blocks_and_unknown_room_is_noted() -> None:
     assert "cannot be asked" in server.what
 
 
+def test_write_ahead_log_takes_room_as_long_as_somebody_holds_it() -> None:
+    assert ready.Wal(at_most=1 << 30, held=False).of(5 << 30) == 1 << 30
+    assert ready.Wal(at_most=1 << 30, held=False).of(5 << 20) == 5 << 20
+    assert ready.Wal(at_most=1 << 30, held=True).of(5 << 30) == 5 << 30
+
+
+def test_slot_that_a_restore_would_cost_blocks() -> None:
+    (finding,) = ready.judge_room([ready.slot_room("standby", 10 << 20, 100 << 20)])
+    assert finding.severity == "block"
+    assert "10 MiB are free until the server gives up replication slot standby" in finding.what
+    assert "max_slot_wal_keep_size" in finding.remedy
+
+
 def test_probes_that_cannot_be_run_are_told_apart() -> None:
     refused = [
         ("denied", "SQLSTATE 42501: permission denied for table users"),

@@ -5,15 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.judgements.logs import (
+    ALL,
+    CORRUPTED,
+    Before,
+    ErrorLines,
     LogLine,
     classify,
     heartbeat_problem,
+    in_steps,
     is_error,
     judge_logs,
     parse_lines,
 )
 from slipway.plan import Limits, LogClass
-from slipway.verdicts import Kind
+from slipway.verdicts import Kind, Reason, Verdict
 
 CLASSES = [LogClass(name="connection", pattern="ECONNREFUSED"), LogClass(name="db", pattern="SQL")]
 LIMITS = Limits()
@@ -39,24 +44,98 @@ def test_levels(line: str, error: bool) -> None:
 
 def test_only_error_lines_are_classified() -> None:
     lines = [LogLine(1, "ERROR ECONNREFUSED"), LogLine(1, "INFO ECONNREFUSED"), LogLine(1, "ERROR")]
-    assert classify(lines, CLASSES) == {"connection": 1, "db": 0}
+    assert classify(lines, CLASSES) == {"connection": 1, "db": 0, ALL: 2, CORRUPTED: 0}
+
+
+def judged(*steps: int, per_hour: float = 0.0, last: bool = True) -> Verdict | None:
+    """24 steps of five seconds are planned."""
+    lines = ErrorLines({"db": steps}, 5.0)
+    before = Before({"db": per_hour / 3600}, 3600.0)
+    return judge_logs("buddy", lines, before, 24, LIMITS, last=last)
+
+
+def kind(verdict: Verdict | None) -> Kind | None:
+    return verdict.kind if verdict else None
 
 
 @pytest.mark.parametrize(
-    ("count", "per_hour", "seconds", "rolled_back"),
+    ("steps", "per_hour", "expected"),
     [
-        (4, 0, 120, False),
-        (5, 0, 120, True),
-        (5, 60, 120, False),
-        (7, 60, 120, True),
-        (60, 600, 120, False),
+        ([1] * 4, 0, None),
+        ([1, 0] * 12, 0, Kind.ROLLBACK),
+        ([1] * 6, 0, Kind.ROLLBACK),
+        ([1] * 24, 1200, None),
+        ([2] * 24, 240, Kind.ROLLBACK),
+        ([1, 0, 0] * 2, 60, None),
     ],
 )
 def test_lines_against_the_hour_before(
-    count: int, per_hour: int, seconds: float, rolled_back: bool
+    steps: list[int], per_hour: float, expected: Kind | None
 ) -> None:
-    verdict = judge_logs("buddy", {"db": count}, {"db": per_hour / 3600}, seconds, LIMITS)
-    assert (verdict is not None and verdict.kind is Kind.ROLLBACK) is rolled_back
+    assert kind(judged(*steps, per_hour=per_hour)) is expected
+
+
+def test_many_lines_at_once_are_no_failing_release() -> None:
+    """A stack trace, or a request that is tried again at once."""
+    assert kind(judged(0, 40, 0, 0)) is None
+    assert kind(judged(*[0] * 10, 500, *[0] * 13, per_hour=6)) is None
+
+
+def test_less_evidence_holds_at_the_end_of_a_window() -> None:
+    some = [1, 0, 1, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1]
+    verdict = judged(*some)
+    assert kind(verdict) is Kind.HOLD
+    assert judged(*some, last=False) is None
+
+
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=24),
+    st.integers(0, 23),
+    st.integers(1, 20),
+)
+def test_more_lines_never_make_it_milder(steps: list[int], where: int, more: int) -> None:
+    worse = [*steps]
+    worse[where % len(steps)] += more
+    order = [None, Kind.HOLD, Kind.ROLLBACK]
+    assert order.index(kind(judged(*worse))) >= order.index(kind(judged(*steps)))
+
+
+def test_lines_are_counted_in_steps_of_the_window() -> None:
+    lines = [LogLine(at, "ERROR ECONNREFUSED") for at in (99, 100, 104.9, 105, 113, 120)]
+    found = in_steps(lines, CLASSES, 100.0, 5.0, 114.0)
+    assert found.counts["connection"] == [2, 1, 2]
+    assert found.totals == {"connection": 5, "db": 0, ALL: 5, CORRUPTED: 0}
+
+
+def test_all_error_lines_together_are_judged_as_a_class_is() -> None:
+    lines = ErrorLines({ALL: [2] * 12, "db": [0] * 12}, 5.0)
+    verdict = judge_logs("buddy", lines, Before({ALL: 0.0}, 3600.0), 24, LIMITS, last=False)
+    assert verdict is not None
+    assert verdict.kind is Kind.ROLLBACK
+    assert "24 error lines in 60 s" in verdict.because
+
+
+def test_a_class_that_explains_it_is_named_first() -> None:
+    lines = ErrorLines({ALL: [3] * 12, "db": [1] * 12}, 5.0)
+    verdict = judge_logs("buddy", lines, Before({ALL: 0.0}, 3600.0), 24, LIMITS, last=False)
+    assert verdict is not None
+    assert "12 error lines of class 'db'" in verdict.because
+
+
+def test_all_error_lines_are_not_judged_where_their_usual_rate_was_not_taken() -> None:
+    lines = ErrorLines({ALL: [9] * 12}, 5.0)
+    assert judge_logs("buddy", lines, Before({"db": 0.1}, 3600.0), 24, LIMITS, last=True) is None
+
+
+@pytest.mark.parametrize("state", ["XX001", "XX002"])
+def test_one_line_of_corrupted_data_is_enough(state: str) -> None:
+    line = LogLine(101, f"ERROR [database] {state}: invalid page in block 7")
+    lines = in_steps([line], CLASSES, 100.0, 5.0, 110.0)
+    verdict = judge_logs("buddy", lines, Before({}, 3600.0), 24, LIMITS, last=False)
+    assert verdict is not None
+    assert (verdict.kind, verdict.reason) == (Kind.ROLLBACK, Reason.DATA_CORRUPTION)
+    others = [LogLine(1, "INFO XX001"), LogLine(1, "ERROR AXX001"), LogLine(1, "ERROR XX000")]
+    assert classify(others, CLASSES)[CORRUPTED] == 0
 
 
 def test_lines_carry_their_time() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.judgements.pods import judge_pods, restarts
+from slipway.judgements.pods import judge_pods, restarts, troubles
 from slipway.verdicts import Kind, Reason
 from tests.unit.judgements.objects import Raw, pod, waiting
 
@@ -33,6 +33,14 @@ def judged(container: Raw, before: int = 0, *, replaced: bool = True) -> Reason 
 )
 def test_restarts_of_the_window_count(container: Raw, before: int, reason: Reason | None) -> None:
     assert judged(container, before) is reason
+
+
+def test_the_cause_at_the_end_of_a_long_message_counts_and_is_told() -> None:
+    said = f'failed to pull and unpack image "{"r" * 300}": failed to resolve reference: not found'
+    (one,) = troubles(pod("h", "aa", container=waiting("ErrImagePull", said)))
+    assert one.kind == "image-missing"
+    assert one.sentence.endswith("failed to resolve reference: not found.")
+    assert len(one.sentence) < 400
 
 
 def test_an_old_oom_kill_of_an_old_pod_is_not_this_release() -> None:

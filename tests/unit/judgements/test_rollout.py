@@ -1,11 +1,13 @@
 """When a rollout is done, doomed, superseded or still on its way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from slipway.errors import NotReplaceable
 from slipway.judgements import rollout, workload
+from slipway.judgements.images import reports_digests
 from slipway.judgements.rollout import Policy, Progress, Snapshot, judge_rollout
 from slipway.verdicts import Reason
 from tests.unit.judgements.objects import (
@@ -20,7 +22,8 @@ from tests.unit.judgements.objects import (
     waiting,
 )
 
-POLICY = Policy(uid=UID, template=template(NEW), deadline=600)
+POLICY = Policy(uid=UID, template=template(NEW), deadline=600, container="app", image=NEW)
+BACK = replace(POLICY, back=True)
 PODS = [pod("new", "aa"), pod("new", "bb")]
 
 
@@ -77,6 +80,123 @@ def test_each_of_the_rules_keeps_it_waiting(status: dict[str, Any], said: str) -
 def test_zero_replicas_are_never_done() -> None:
     none = Snapshot(deployment(NEW, replicas=0), [replica_set(NEW, "new", ready=0)], [], 0.0)
     assert judged(none).progress is Progress.WAITING
+
+
+def test_somebody_who_scales_to_zero_ends_a_rollout_and_not_an_undo() -> None:
+    def none(at: float) -> Snapshot:
+        rested = deployment(NEW, replicas=0)
+        return Snapshot(rested, [replica_set(NEW, "new", ready=0)], [], at)
+
+    doomed = judged(none(0), none(30))
+    assert doomed.progress is Progress.DOOMED
+    assert "scaled it to 0" in doomed.because
+    back = judged(none(0), policy=BACK)
+    assert back.progress is Progress.DONE
+    assert "nothing runs that could be verified" in back.because
+
+
+def test_a_pause_ends_the_wait_and_names_the_command() -> None:
+    paused = snapshot()
+    paused.deployment["spec"]["paused"] = True
+    result = judged(paused)
+    assert result.progress is Progress.SUPERSEDED
+    assert "kubectl rollout resume deployment/buddy" in result.because
+
+
+def test_another_digest_than_the_approved_one_dooms_in_the_second_observation() -> None:
+    def other(at: float) -> Snapshot:
+        return snapshot(at, [pod("new", "aa"), pod("new", "bb", container={"imageID": OLD})])
+
+    known = replace(POLICY, comparable=True)
+    assert judged(other(0), policy=known).progress is Progress.WAITING
+    doomed = judged(other(0), other(1), policy=known)
+    assert doomed.progress is Progress.DOOMED
+    assert f"pod buddy-new-bb runs {OLD}" in doomed.because
+    assert judged(other(0), other(1), policy=replace(known, container="side")).progress is (
+        Progress.DONE
+    )
+
+
+def test_a_pod_that_was_given_another_image_dooms_whatever_nodes_report() -> None:
+    def swapped(at: float) -> Snapshot:
+        given = pod("new", "bb")
+        given["spec"] = {"containers": [{"name": "app", "image": OLD}]}
+        mirrored = pod("new", "aa")
+        mirrored["spec"] = {"containers": [{"name": "app", "image": f"mirror.local/{NEW}"}]}
+        return snapshot(at, [mirrored, given])
+
+    doomed = judged(swapped(0), swapped(1))
+    assert doomed.progress is Progress.DOOMED
+    assert f"pod buddy-new-bb was given {OLD}" in doomed.because
+
+
+@pytest.mark.parametrize(
+    ("image", "told", "comparable", "said"),
+    [
+        (NEW, "docker-pullable://" + NEW, None, ""),
+        (NEW, NEW, True, ""),
+        (NEW, OLD, False, "reported another digest for the pinned image before"),
+        (NEW, OLD, None, "no pinned image before tells if they always do"),
+        (NEW, "", None, "report no digest"),
+        (NEW, "sha256:" + "c" * 64, None, "report no digest"),
+        ("reg/app:1.0", NEW, None, "reg/app:1.0 names no digest"),
+    ],
+)
+def test_what_cannot_be_compared_is_done_and_said(
+    image: str, told: str, comparable: bool | None, said: str
+) -> None:
+    pods = [pod("new", one, container={"imageID": told}) for one in ("aa", "bb")]
+    policy = replace(POLICY, image=image, comparable=comparable)
+    done = judged(snapshot(0, pods), snapshot(1, pods), policy=policy)
+    assert done.progress is Progress.DONE
+    assert (said in done.because) if said else ("compared" not in done.because)
+
+
+@pytest.mark.parametrize(
+    ("image", "ids", "answer"),
+    [
+        (NEW, [NEW], True),
+        (NEW, [OLD], False),
+        (NEW, [NEW, OLD], False),
+        (NEW, [], None),
+        ("reg/app:1", [NEW], None),
+    ],
+)
+def test_how_nodes_report_is_told_by_what_ran_before(
+    image: str, ids: list[str], answer: bool | None
+) -> None:
+    assert reports_digests(image, ids) is answer
+
+
+def test_an_undo_waits_until_no_pod_of_the_other_version_is_left() -> None:
+    ending = pod("old", "cc")
+    ending["metadata"] |= {"deletionTimestamp": "2026-11-23T21:00:00Z", "finalizers": ["x.io/hold"]}
+    ending["spec"] = {"nodeName": "node-1"}
+    both = snapshot(0, [*PODS, ending])
+    assert judged(both).progress is Progress.DONE
+    waits = judged(both, policy=BACK)
+    assert waits.progress is Progress.WAITING
+    assert "pod buddy-old-cc of another version is still ending (node-1, kept by x.io/hold)" in (
+        waits.because
+    )
+    late = judged(replace(both, at=600), policy=BACK)
+    assert late.reason is Reason.ROLLOUT_TOO_SLOW
+    assert "kept by x.io/hold" in late.because
+    over = pod("old", "cc", phase="Failed", reason="Evicted")
+    assert judged(snapshot(0, [*PODS, over]), policy=BACK).progress is Progress.DONE
+
+
+def test_a_replica_set_that_is_refused_dooms_after_a_while() -> None:
+    def refused(at: float) -> Snapshot:
+        said = 'replicasets.apps "buddy-1" is forbidden: exceeded quota: few'
+        failed = {"type": "Progressing", "reason": "ReplicaSetCreateError", "message": said}
+        found = deployment(NEW, observedGeneration=2, conditions=[failed])
+        return Snapshot(found, [replica_set(OLD, "old")], [], at)
+
+    assert judged(refused(0), refused(29)).progress is Progress.WAITING
+    doomed = judged(refused(0), refused(30))
+    assert doomed.reason is Reason.ROLLOUT_DOOMED
+    assert "exceeded quota" in doomed.because
 
 
 def test_a_missing_replica_set_is_waited_for() -> None:

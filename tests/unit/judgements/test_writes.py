@@ -127,6 +127,38 @@ def test_an_object_created_anew_is_foreign() -> None:
         writes.decide(deployment(uid="another"), DO)
 
 
+def paused() -> dict[str, Any]:
+    found = deployment()
+    found["spec"]["paused"] = True
+    return found
+
+
+def taken_over() -> dict[str, Any]:
+    return deployment(annotations={"argocd.argoproj.io/tracking-id": "app:apps/Deployment:x/y"})
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [(paused(), "was paused"), (taken_over(), "managed by Argo CD")]
+)
+def test_what_was_paused_or_taken_over_since_is_not_written_forward_but_back(
+    found: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ForeignChange, match=said):
+        writes.decide(found, DO)
+    done = written(deployment(), DO)
+    done["spec"]["paused"] = True
+    assert writes.decide(done, DO) is None, "a retry of what was written before is no new write"
+    assert written(done, UNDO)["spec"]["template"] == template(OLD)
+
+
+def test_what_is_being_deleted_takes_no_write() -> None:
+    found = deployment()
+    found["metadata"] |= {"deletionTimestamp": "2026-11-23T21:00:00Z", "finalizers": ["x.io/hold"]}
+    for wish in (DO, UNDO):
+        with pytest.raises(ForeignChange, match=r"being deleted and only kept by x\.io/hold"):
+            writes.decide(found, wish)
+
+
 def test_resuming_after_an_abort_continues_with_the_higher_fence() -> None:
     stopped = patched(deployment(), writes.fence_only(deployment(), 5, f"{RUN}/stop:rollout:buddy"))
     resumed = replace(DO, fence=8)

@@ -65,7 +65,7 @@ def test_all_that_can_go_wrong_is_listed_once_and_can_be_wished() -> None:
 def test_the_list_of_faults_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["faults", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    late = next(one for one in printed if one["fault"] == "migration:fails-late")
+    late = next(one for one in printed if one["fault"] == "migration:fails-after-rehearsal")
     assert {end["outcome"] for end in late["ends"]} == {"stopped", "rolled_back"}
 
 
@@ -85,9 +85,10 @@ def test_expectations_name_no_unknown_fault() -> None:
     }
 
 
-def test_a_failing_migration_is_expected_to_change_nothing_for_good() -> None:
-    outcomes = {end.outcome for end in expectations.ends("migration", "fails")}
-    assert outcomes == {"stopped", "rolled_back"}
+@pytest.mark.parametrize("which", ["fails", "fails-late"])
+def test_a_failing_migration_is_expected_to_stop_before_any_change(which: str) -> None:
+    outcomes = {end.outcome for end in expectations.ends("migration", which)}
+    assert outcomes == {"stopped"}
 
 
 @pytest.mark.parametrize(("service", "fault"), [("discord-bot", "unhealthy"), ("buddy", "nohtml")])
