@@ -1,57 +1,150 @@
-"""`make bench`: the numbers that need no load, measured here and printed with their targets."""
+"""`python -m benchmarks`: measures slipway against the playbook's own commands, on this machine.
 
+    python -m benchmarks                                  everything, each row at its sizes
+    python -m benchmarks --only rollback --size 50MB      one row at one size
+    python -m benchmarks --json benchmarks/results/x.json keep the figures of each run
+
+Ends with 1 when a target is missed; a comparison that did not do what it claims ends it at once.
+"""
+
+import argparse
 import asyncio
-import json
-import statistics
-import subprocess
+import os
+import platform
+import shlex
 import sys
-import time
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
+from benchmarks import startup
+from benchmarks.figures import Figure, Result, from_json, merged, to_json
+from benchmarks.rows import (
+    backup,
+    blocked_alter,
+    failed_migration,
+    fallback,
+    rehearsal,
+    rollback,
+    services,
+)
+from benchmarks.seeding import SIZES
+from benchmarks.servers import servers
+from benchmarks.table import rendered
+from benchmarks.world import Bench
+from devstack.stack import Stack
 
-from workflows.registry import WORKFLOWS
-
-ROOT = Path(__file__).resolve().parent.parent
-HISTORIES = ROOT / "tests" / "replay" / "histories"
-ROUNDS = 7
-
-
-def main() -> None:
-    """Print each number, its target and what it was measured by."""
-    name, events, seconds = asyncio.run(replay_of_the_longest())
-    print(f"replay of the longest committed history ({name}, {events} events): {seconds:.2f} s")
-    print("  target: 0.5 s; median of 7 in this process, sandboxed, pydantic payloads")
-    print(f"slipway --help: {command_line():.2f} s")
-    print("  target: 0.2 s; median of 7 processes")
-
-
-async def replay_of_the_longest() -> tuple[str, int, float]:
-    """Return name, events and the median time in seconds of replaying the longest history."""
-    sizes = {path: len(json.loads(path.read_text())["events"]) for path in HISTORIES.glob("*.json")}
-    path = max(sizes, key=lambda one: sizes[one])
-    history = WorkflowHistory.from_json(path.stem, path.read_text())
-    times = []
-    for _ in range(ROUNDS):
-        replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
-        began = time.perf_counter()
-        await replayer.replay_workflow(history)
-        times.append(time.perf_counter() - began)
-    return path.stem, sizes[path], statistics.median(times)
+Measured = tuple[list[Figure], list[dict[str, Any]]]
 
 
-def command_line() -> float:
-    """Return the median wall time in seconds of `slipway --help`."""
-    program = Path(sys.executable).with_name("slipway")
-    times = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        subprocess.run([program, "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+@dataclass(frozen=True)
+class Row:
+    """A benchmark on data, and the sizes at which it counts."""
+
+    measure: Callable[[Bench], Coroutine[Any, Any, Measured]]
+    sizes: tuple[str, ...]
+
+
+STARTUP = "startup"
+SERVICES = "services"
+ROWS = {
+    "backup": Row(backup.measure, ("50MB", "1GB")),
+    "rollback": Row(rollback.measure, ("50MB", "1GB")),
+    "rollback-settled": Row(rollback.measure_settled, ("1GB",)),
+    "failed-migration": Row(failed_migration.measure, ("1GB",)),
+    "blocked-alter": Row(blocked_alter.measure, ("50MB",)),
+    "fallback": Row(fallback.measure, ("50MB",)),
+    "rehearsal": Row(rehearsal.measure, ("50MB",)),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table and keep the figures; 1 when a target is missed."""
+    options = _parser().parse_args(arguments)
+    names = options.only or [STARTUP, *ROWS, SERVICES]
+    found: list[Result] = []
+    with ExitStack() as stack:
+        if STARTUP in names:
+            found.append(_done(options, STARTUP, "", startup.measure))
+        if SERVICES in names:
+            found.append(_done(options, SERVICES, "", partial(services.measure, options.runs)))
+        if set(names) & set(ROWS):
+            running = stack.enter_context(servers(keep=options.keep))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slipway-bench-")))
+            for name in ROWS:
+                if name in names:
+                    found += _row(options, name, running, folder)
+    print(rendered(found))
+    return int(any(one.reached is False for result in found for one in result.figures))
+
+
+def _row(options: argparse.Namespace, name: str, running: Stack, folder: Path) -> list[Result]:
+    found = []
+    for size in options.size or ROWS[name].sizes:
+        bench = Bench(running, folder, size, options.runs, _say)
+        found.append(_done(options, name, size, partial(_measured, name, bench)))
+    return found
+
+
+def _measured(name: str, bench: Bench) -> Measured:
+    return asyncio.run(ROWS[name].measure(bench))
+
+
+def _done(
+    options: argparse.Namespace, name: str, size: str, work: Callable[[], Measured]
+) -> Result:
+    _say(f"{name} {size}".strip())
+    load = os.getloadavg()[0]
+    figures, raw = work()
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    result = Result(name, size, figures, raw, round(load, 2), command)
+    if options.json:
+        _keep(options.json, result)
+    return result
+
+
+def _keep(file: Path, result: Result) -> None:
+    before = from_json(file.read_text()) if file.exists() else []
+    about = {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+    file.write_text(to_json(merged(before, [result]), about))
+
+
+def _say(text: str) -> None:
+    print(f"… {text}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[STARTUP, *ROWS, SERVICES],
+        help="one row; may be repeated",
+    )
+    parser.add_argument(
+        "--size", action="append", choices=list(SIZES), help="instead of the row's own sizes"
+    )
+    parser.add_argument(
+        "--runs", type=int, default=3, choices=range(1, 21), metavar="N", help="interleaved runs"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="keep figures here; other rows in it stay"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the servers' data for the next time"
+    )
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""`make bench-judgement`: the shipped detector on simulated deployments, beside what others do."""

@@ -1,0 +1,1 @@
+"""One module a row: each measures slipway and what it is compared with, interleaved."""
