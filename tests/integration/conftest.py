@@ -8,6 +8,13 @@ import pytest
 from devstack.stack import Stack
 from tests.integration.cluster_world import ClusterWorld, make
 from tests.integration.data_world import DataWorld, data_world
+from tests.integration.patience import be_patient
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine is no reason to fail."""
+    be_patient(monkeypatch.setattr)
 
 
 @pytest.fixture

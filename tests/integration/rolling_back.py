@@ -19,6 +19,7 @@ from activities.database import DatabaseRollback
 from devstack.stack import Stack
 from slipway.messages.migration import RollBackDatabase
 from tests.integration.data_world import DataWorld
+from tests.integration.patience import be_patient
 from tests.integration.taking import REACHED
 
 STAGES: dict[str, tuple[Any, str]] = {
@@ -51,6 +52,7 @@ def _stop_at(stage: str) -> None:
 def main(stack: str, name: str, folder: str, request: str, stage: str) -> None:
     """Take it back, standing still at the stage."""
     tempfile.tempdir = folder
+    be_patient()
     _stop_at(stage)
     world = DataWorld(Stack(**json.loads(Path(stack).read_text())), name, Path(folder))
     wanted = RollBackDatabase.model_validate_json(Path(request).read_text())
