@@ -60,7 +60,7 @@ def clients(url: str, count: int, *, prepared: bool = False) -> Iterator[list[Cl
         for one in made:
             one.stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
             assert not thread.is_alive(), "a client waits for ever"
 
 

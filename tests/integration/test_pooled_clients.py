@@ -212,7 +212,7 @@ def _repeating(write: Callable[[str], int], failed: list[str]) -> Iterator[list[
         yield seen
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(120)
 
 
 async def test_after_a_swap_that_failed_the_clients_go_on_where_they_were(
@@ -303,7 +303,7 @@ async def _at(
     stack, request = world.folder / "stack.json", world.folder / "request.json"
     stack.write_text(json.dumps(asdict(world.stack)))
     wanted = world.roll_back(taken).model_copy(
-        update={"lossless": True, "catch_up": 60.0, "database": database}
+        update={"lossless": True, "catch_up": 240.0, "database": database}
     )
     request.write_text(wanted.model_dump_json())
     arguments = (str(stack), world.name, str(world.folder), str(request), stage)
@@ -352,7 +352,7 @@ async def test_a_pooler_that_dies_while_clients_wait_is_told_and_tried_again(
         _migrate(world)
         monkeypatch.setattr(fallback_tail.Tail, "act", stopping)
         request: RollBackDatabase = world.roll_back(taken).model_copy(
-            update={"lossless": True, "catch_up": 60.0, "database": pooled(world, pooler)}
+            update={"lossless": True, "catch_up": 240.0, "database": pooled(world, pooler)}
         )
         activity = DatabaseRollback(world.postgres, world.store).roll_back
         for _ in range(2):

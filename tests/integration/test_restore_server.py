@@ -84,7 +84,7 @@ async def test_no_acknowledged_write_is_lost_when_the_copy_is_fetched(away: Away
             _migrate(away)
             await _until(writer, len(writer.acknowledged) + 100)
             done = await roll_back(away, taken)
-            assert (await asyncio.wait_for(work, 60)).state is FallbackState.SWAPPED
+            assert (await asyncio.wait_for(work, 120)).state is FallbackState.SWAPPED
         await _until(writer, len(writer.acknowledged) + 20)
     assert (done.changed, done.followed, done.schema_equal) == (True, True, True)
     assert writer.missing() == 0
@@ -163,7 +163,7 @@ async def test_a_rollback_that_was_cut_off_is_finished_by_the_next_attempt(
             assert bool(home(away)) == (where != "fetching")
             await _until(writer, len(writer.acknowledged) + 50)
             done = await roll_back(away, taken)
-            assert (await asyncio.wait_for(work, 60)).state is FallbackState.SWAPPED
+            assert (await asyncio.wait_for(work, 120)).state is FallbackState.SWAPPED
         await _until(writer, len(writer.acknowledged) + 20)
     assert done.followed
     assert writer.missing() == 0
@@ -192,7 +192,7 @@ async def test_back_to_the_backup_itself(away: AwayWorld) -> None:
         _migrate(away)
         away.run("INSERT INTO users (email) VALUES ('later@teei.example')")
         done = await roll_back(away, taken, lossless=False)
-        assert (await asyncio.wait_for(work, 60)).state is not FallbackState.ENDED
+        assert (await asyncio.wait_for(work, 120)).state is not FallbackState.ENDED
     assert (done.changed, done.followed, done.schema_equal) == (True, False, True)
     assert {one.table: one.rows for one in done.lost} == {"public.users": 1}
     assert away.run("SELECT count(*) FROM users") == [(2000,)]

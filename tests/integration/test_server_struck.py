@@ -200,7 +200,7 @@ async def test_a_server_that_is_struck_at_every_stage_loses_nothing(
             await _until(writer, len(writer.acknowledged) + 50)
             striker.at(run.roll_back)
             done = await persisting(lambda: roll_back(world, taken))
-            assert (await asyncio.wait_for(follower, 60)).state is FallbackState.SWAPPED
+            assert (await asyncio.wait_for(follower, 120)).state is FallbackState.SWAPPED
         assert _is_open(world)
         await _until(writer, len(writer.acknowledged) + 20)
     assert striker.struck == 4
