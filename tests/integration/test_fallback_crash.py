@@ -90,7 +90,7 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(120)
 
 
 class Child:
@@ -130,6 +130,29 @@ def applied(world: FallbackWorld) -> int:
     return int(found[0][0])
 
 
+async def followers(world: FallbackWorld, *names: str) -> dict[str, int]:
+    """Wait for sessions of a follower, these at least, and return them: all of one look, since they
+    come and go."""
+    found: dict[str, int] = {}
+
+    def there() -> bool:
+        found.clear()
+        found.update(world.followers())
+        return bool(found) and found.keys() >= set(names)
+
+    await until(there)
+    return found
+
+
+def ended(session: psycopg.Connection) -> bool:
+    """Whether the server has ended a session, as it does with every one when one has crashed."""
+    try:
+        session.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
 async def assert_all_equal(world: FallbackWorld) -> None:
     for table, query in OLD.items():
         one, other = world.hashes(query, query)
@@ -167,8 +190,8 @@ async def test_walsender_and_sessions_that_are_ended_are_opened_again(
         for _ in range(6):
             before = applied(world)
             await until(lambda before=before: applied(world) > before)  # type: ignore[misc] # a default is bound
-            await until(world.followers)  # of those that were just ended, the next ones
-            pid = random.choice(list(world.followers().values()))
+            found = await followers(world)  # of those that were just ended, the next ones
+            pid = random.choice(list(found.values()))
             world.run(f"SELECT pg_terminate_backend({pid})", "postgres")
         assert not follower.failed
     with following(world) as follower:
@@ -189,9 +212,11 @@ async def test_server_that_is_killed_and_restarted(
             elif number == 1:
                 server.kill()
             else:  # a session that crashes makes the server recover
-                await until(lambda: "reader" in world.followers())
-                os.kill(world.followers()["reader"], signal.SIGKILL)
-            server.start()
+                found = await followers(world, "reader")
+                with access.superuser(server.stack) as witness:
+                    os.kill(found["reader"], signal.SIGKILL)
+                    await until(lambda witness=witness: ended(witness))  # type: ignore[misc] # a default is bound
+            server.start()  # and serves: before it has noticed, it would seem to
         await until(lambda: writer.acknowledged > 100)
     with following(world) as follower:
         await world.drain(follower)

@@ -14,6 +14,7 @@ import pytest
 from activities.adapters.fallback import arrival as fallback_arrival
 from activities.adapters.fallback import control
 from activities.adapters.fallback import signs as fallback_signs
+from activities.adapters.fallback import tail as fallback_tail
 from activities.adapters.fallback.apply import Applier
 from activities.adapters.fallback.check import Check
 from activities.adapters.fallback.conflicts import Register
@@ -126,7 +127,7 @@ async def test_one_who_follows_goes_on_and_is_only_watched(
         with Writer(world, 4):
             await until(lambda: applied(world) > 20)
             before = reader(world)
-            await tail.catch_up(60, said)
+            await tail.catch_up(240, said)
         async with world.sessions.session(world.production.on(access.CONTROL)) as admin:
             spared = await tail.spared(admin)
         assert before in spared
@@ -142,7 +143,8 @@ async def test_one_who_follows_goes_on_and_is_only_watched(
 async def test_where_nobody_follows_any_more_the_rollback_does(
     world: FallbackWorld, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patience = 1.5 if how == "frozen" else 60.0  # a busy machine lets nobody seem frozen
+    # a busy machine lets nobody seem frozen; one who lives gives a sign each second
+    patience = 3.0 if how == "frozen" else 60.0
     monkeypatch.setattr(fallback_signs, "_SILENT", patience)
     with child(world, tmp_path) as other:
         async with taken(world) as tail:
@@ -150,7 +152,7 @@ async def test_where_nobody_follows_any_more_the_rollback_does(
                 await until(lambda: applied(world) > 20)
                 before = reader(world)
                 if how == "killed meanwhile":
-                    await tail.catch_up(60, said)
+                    await tail.catch_up(240, said)
                     assert reader(world) == before
                 assert other._process is not None
                 if how == "frozen":
@@ -159,12 +161,12 @@ async def test_where_nobody_follows_any_more_the_rollback_does(
                     other.kill()
                 if how == "killed before":
                     await until(lambda: reader(world) is None)
-                await tail.catch_up(60, said)
+                await tail.catch_up(240, said)
                 assert reader(world) not in (None, before)
                 if how == "frozen":
                     other._process.send_signal(signal.SIGCONT)  # it begins again, and is watched
                     await until(lambda: applied(world) > 100)
-                    await tail.catch_up(60, said)
+                    await tail.catch_up(240, said)
             await drained(world, tail)
         if how != "frozen":
             other.start()  # the block ends one that lives
@@ -181,7 +183,7 @@ async def test_an_attempt_that_was_overtaken_does_not_give_the_fallback_away(
         with pytest.raises(OSError, match="cut off"):
             await first.aclose()
         assert await state(world) is FallbackState.TAKEN
-        await tail.catch_up(60, said)
+        await tail.catch_up(240, said)
         await second.aclose()
     assert await state(world) is FallbackState.SWAPPED
 
@@ -195,7 +197,7 @@ async def test_a_failed_attempt_gives_it_back(
         before = reader(world)
         async with AsyncExitStack() as attempt:
             tail = await attempt.enter_async_context(taken(world))
-            await tail.catch_up(60, said)
+            await tail.catch_up(240, said)
             attempt.push(_failing)
             with pytest.raises(OSError, match="cut off"):
                 await attempt.aclose()
@@ -213,6 +215,7 @@ async def test_drain_that_nobody_does_ends(
             world.side_session() as copy,
         ):
             monkeypatch.setattr(fallback_arrival, "_LOOK_AFTER", 0.01)
+            monkeypatch.setattr(fallback_tail, "_CLOSED", 5.0)
             world.run(f"ALTER DATABASE {world.side_name} ALLOW_CONNECTIONS false", "postgres")
             with pytest.raises(Unreachable):
                 await tail.act(production, copy)
