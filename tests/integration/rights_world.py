@@ -1,12 +1,14 @@
 """Databases and roles of a test's own, with exactly the rights that slipway's list names."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 from psycopg import sql
 
 from activities.adapters.postgres.adapter import Postgres
@@ -89,6 +91,20 @@ class RightsWorld(DataWorld):
             "ledger_schema": "drizzle",
         }
         return right.statement(18).format(**self.names, **given)
+
+    @contextmanager
+    def superuser(self, database: str | None = None) -> Iterator[psycopg.Connection]:
+        """The same, until the server has ended the session: a look at who is connected, which
+        follows at once, would still see it."""
+        with super().superuser(database) as connection:
+            mine = connection.info.backend_pid
+            yield connection
+        deadline = time.monotonic() + 120
+        with access.superuser(self.stack) as looker:
+            query = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+            while looker.execute(query, [mine]).fetchone():
+                assert time.monotonic() < deadline, "a session that was closed does not end"
+                time.sleep(0.005)
 
     def administer(self, statement: str, login: Login = Login.PRODUCTION) -> None:
         """Run SQL as the server's administrator, in the database of a login."""

@@ -98,7 +98,7 @@ async def test_each_obstacle_is_named_and_its_statement_removes_it(
 
 
 def _write_wal(rights: RightsWorld) -> None:
-    with access.superuser(rights.stack, rights.name) as connection:
+    with rights.superuser() as connection:
         for _ in range(6):
             connection.execute("SELECT pg_logical_emit_message(false, 'slipway', 'x')")
             connection.execute("SELECT pg_switch_wal()")
