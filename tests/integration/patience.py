@@ -12,7 +12,7 @@ from activities.adapters.postgres import sessions as postgres_sessions
 LIMITS: tuple[tuple[object, str, float], ...] = (
     (fallback_tail, "_CLOSED", 60.0),  # for the last changes to arrive
     (fallback_check, "_MOMENT", 60.0),  # for comparing what was not compared while following
-    (fallback_signs, "_SILENT", 6.0),  # until a follower who says nothing counts as frozen
+    (fallback_signs, "_SILENT", 4.0),  # until a follower who says nothing counts as frozen
     (pgbouncer, "PAUSE", 5.0),  # for the last transaction to end; waited for whole where none does
     (pgbouncer, "_ANSWER", 30.0),
     (pgbouncer, "_CONNECT", 20),
