@@ -81,7 +81,7 @@ async def _standing(
         for collection, spec in objects.items():
             body = {"metadata": {"name": name}, **spec}
             await p.ask(p.kube.create, f"{_BASE}/{collection}", body)
-        await until(lambda: _refuses(p, what), "the server refuses the new image", 60)
+        await until(lambda: _refuses(p, what), "the server refuses the new image")
         yield
     finally:
         for collection in objects:
@@ -90,7 +90,7 @@ async def _standing(
         async def takes_it() -> bool:
             return not await _refuses(p, what)
 
-        await until(takes_it, "the server takes the new image again", 60)
+        await until(takes_it, "the server takes the new image again")
 
 
 @asynccontextmanager
@@ -124,7 +124,7 @@ async def webhook(p: Place, what: What, url: str) -> AsyncIterator[None]:
         "failurePolicy": "Fail",
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 2,
+        "timeoutSeconds": 30,
     }
     async with _standing(p, what, {"validatingwebhookconfigurations": {"webhooks": [hook]}}):
         yield
@@ -170,4 +170,4 @@ async def quota(p: Place, counted: str) -> None:
     status = {"status": {"hard": hard, "used": hard}}
     await p.merge(status, path=f"{path}/few/status")
     if counted == "pods":
-        await until(lambda: _refuses(p, PODS), "the quota counts", 60)
+        await until(lambda: _refuses(p, PODS), "the quota counts")

@@ -31,12 +31,13 @@ def paused(answer: bool) -> dict[str, Any]:
 
 
 async def meanwhile(p: Place, do: dict[str, Any], *states: Callable[..., Any]) -> Any:
-    """Deploy, and let somebody merge something while the new pods are awaited."""
+    """Deploy, and let somebody merge something while the new pods are awaited; only then they get
+    their states."""
+    apply = p.forward(await p.capture(), PUPPET)
+    waiting = asyncio.create_task(p.wait(apply, await p.rollouts.apply(apply)))
+    await p.started()
+    await p.merge(do)
     async with p.puppets(*states):
-        apply = p.forward(await p.capture(), PUPPET)
-        waiting = asyncio.create_task(p.wait(apply, await p.rollouts.apply(apply)))
-        await p.started()
-        await p.merge(do)
         return apply, await waiting
 
 

@@ -3,6 +3,8 @@ ends badly is put back, and the old version's pods alone must run then."""
 
 import asyncio
 
+from slipway.judgements.rollout import STANDS
+from tests.integration.cluster_world import until
 from tests.integration.rollout_situations import DONE, DOOMED, TOO_SLOW, situation
 from tests.integration.rollout_world import (
     LATER,
@@ -62,6 +64,7 @@ async def a_registry_that_does_not_answer(p: Place) -> End:
 @situation(DONE)
 async def a_registry_that_answers_at_last(p: Place) -> End:
     await p.create()
+    p.stands = STANDS  # "at last" is soon enough, however slow the machine is
     async with p.puppets(waits("ImagePullBackOff", "Back-off pulling image")):
         apply = p.forward(await p.capture(), PUPPET)
         waiting = asyncio.create_task(p.wait(apply, await p.rollouts.apply(apply)))
@@ -129,7 +132,18 @@ async def a_container_that_is_never_ready(p: Place) -> End:
 @situation(TOO_SLOW, "progressDeadlineSeconds")
 async def no_progress_within_the_deployments_own_deadline(p: Place) -> End:
     await p.create(progressDeadlineSeconds=3)
-    return await p.doomed()
+    apply, late = await p.deploy(PUPPET)
+    await p.rollouts.apply(p.undo(apply))
+
+    async def forgiven() -> (
+        bool
+    ):  # until its pods are gone the controller says the same of the undo
+        found = await p.ask(p.kube.get, p.path)
+        return "ProgressDeadlineExceeded" not in str(found["status"]["conditions"])
+
+    await until(forgiven, "the controller has seen the old version run again")
+    assert (await p.back(apply)).verdict.kind == "PROCEED"
+    return end_of(late)
 
 
 @situation(DOOMED, "finds no node")
@@ -203,7 +217,16 @@ async def a_pod_of_the_bad_version_that_never_ends(p: Place) -> End:
     ]
     for path in held:
         await p.merge({"metadata": {"finalizers": ["slipway.test/hold"]}}, path=path)
-    late = await p.back(apply, deadline=6)
+    undo = p.undo(apply)
+    undone = await p.rollouts.apply(undo)
+
+    async def ends() -> bool:  # only then the old version's pod serves, and this one alone is left
+        bad = [await p.ask(p.kube.get, path) for path in held]
+        return all("deletionTimestamp" in one["metadata"] for one in bad)
+
+    await until(ends, "the pod of the bad version is being deleted")
+    await p.at_rest()
+    late = await p.wait(undo, undone, deadline=6)
     for path in held:
         await p.merge({"metadata": {"finalizers": None}}, path=path)
     return end_of(late)

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,10 +74,11 @@ class Place:
     name: str
     cluster: Cluster
     epoch: int = field(default_factory=lambda: next(_epochs))
+    stands: Mapping[str, float] = field(default_factory=lambda: STANDS_HERE)
 
     @property
     def rollouts(self) -> Rollouts:
-        return Rollouts(self.cluster, stands=STANDS_HERE)
+        return Rollouts(self.cluster, stands=self.stands)
 
     @property
     def path(self) -> str:
@@ -143,7 +144,7 @@ class Place:
             taken_up = status.get("observedGeneration") == found["metadata"]["generation"]
             return bool(taken_up and (status.get("availableReplicas") or 0) == wanted)
 
-        await until(rests, f"{self.name} is at rest", 60)
+        await until(rests, f"{self.name} is at rest")
 
     async def merge(self, body: Raw, *, path: str = "") -> None:
         await self.ask(self.kube.merge, path or self.path, body)
