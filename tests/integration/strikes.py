@@ -40,7 +40,7 @@ class Strike:
         """Strike when the moment has come."""
         moment = self.moment
         assert moment is not None
-        await until(lambda: child.returncode is not None or moment(), 60)
+        await until(lambda: child.returncode is not None or moment())
         if child.returncode is None and not self.struck:
             self.struck.append(child.pid)
             os.kill(child.pid, self.number)

@@ -63,12 +63,12 @@ def _reader(world: DataWorld) -> Iterator[threading.Event]:
         with world.superuser() as connection, connection.transaction():
             connection.execute("SELECT count(*) FROM users")
             ready.set()
-            release.wait(60)
+            release.wait(240)
 
     thread = threading.Thread(target=hold)
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(120)
         yield release
     finally:
         release.set()
@@ -77,6 +77,7 @@ def _reader(world: DataWorld) -> Iterator[threading.Event]:
 
 async def test_gives_way_to_a_reader_and_tries_again(world: DataWorld, tmp_path: Path) -> None:
     case = Case(world, tmp_path, [HARMLESS])
+    case.plan = case.plan.model_copy(update={"lock_timeout": 0.3})
     with _reader(world) as release:
         seen: list[int] = []
         real = postgres_migrate.Migrating.attempt
@@ -98,7 +99,7 @@ async def test_gives_way_to_a_reader_and_tries_again(world: DataWorld, tmp_path:
 
 async def test_gives_up_when_the_lock_never_comes(world: DataWorld, tmp_path: Path) -> None:
     case = Case(world, tmp_path, [HARMLESS])
-    case.plan = case.plan.model_copy(update={"lock_attempts": 2})
+    case.plan = case.plan.model_copy(update={"lock_timeout": 0.3, "lock_attempts": 2})
     with _reader(world), pytest.raises(MigrationFailed, match="gave way to other sessions 2 times"):
         await case.apply()
     assert case.roles() == []
