@@ -2,12 +2,14 @@
 real services, on the shared stack."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 from temporalio.testing import ActivityEnvironment
 
@@ -119,13 +121,30 @@ class ClusterWorld:
         """Roll out a version and wait until it runs everywhere, or cannot."""
         captured = await self.capture(service)
         apply = self.forward(service, captured, "1.1.0", fault)
-        return apply, await self.wait(apply, await self.rollouts.apply(apply))
+        done = await self.wait(apply, await self.rollouts.apply(apply))
+        if done.verdict.kind.value == "PROCEED":
+            await self.served(service, done)
+        return apply, done
 
     async def put_back(self, apply: Apply) -> None:
         """Undo a rollout, and wait until the old version runs again."""
         undo = self.undo(apply)
         done = await self.wait(undo, await self.rollouts.apply(undo))
         assert done.verdict.kind.value == "PROCEED", done.verdict.because
+        await self.served(apply.workload.service, done)
+
+    async def served(self, service: str, done: RolledOut) -> None:
+        """Wait until the services' process has heard that these pods run, and no other: it follows
+        the API server as slipway does, and on a busy machine a moment later."""
+        url = f"{self.stack.world_url}/metrics/{self.namespace}/pods"
+        pods = re.compile(rf'^service_db_connections.*\bpod="([^"]+)".*service="{service}"', re.M)
+
+        async def known() -> bool:
+            page = await client.get(url)
+            return set(pods.findall(page.text)) == set(done.pods)
+
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+            await until(known, f"{service} is served by {', '.join(done.pods)}")
 
     async def watched(self, *services: str, **more: Any) -> list[Watched]:
         """Services as they run now, ready to be watched."""
