@@ -135,7 +135,7 @@ def observing_worker(observer: Observer, queue: str) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(120)
 
 
 @dataclass
@@ -195,7 +195,7 @@ class Person:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(running.communicate(), 60)
+        out, err = await asyncio.wait_for(running.communicate(), 120)
         assert running.returncode == 0, err.decode() + out.decode()
         return out.decode()
 
