@@ -155,7 +155,7 @@ def wait_until_served(stack: "Stack", made: Environment, *, deadline: float = 12
                     time.sleep(0.1)
 
 
-def wait_until_measured(stack: "Stack", made: Environment, *, deadline: float = 60.0) -> None:
+def wait_until_measured(stack: "Stack", made: Environment, *, deadline: float = 120.0) -> None:
     """Wait until Prometheus has scraped both namespaces. Raises StackError when it does not."""
     until = time.monotonic() + deadline
     with httpx.Client(base_url=stack.prometheus_url, timeout=5.0, trust_env=False) as client:

@@ -23,7 +23,7 @@ from devstack.world.database import access
 
 _NAME = "postgres"
 _PASSWORD = "of-a-test-only"
-_SECONDS = 60.0
+_SECONDS = 120.0
 
 
 class OwnPostgres:

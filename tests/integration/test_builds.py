@@ -53,7 +53,7 @@ class Shop:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert "Traceback" not in done.stderr
@@ -134,7 +134,7 @@ async def test_a_pinned_run_that_fails_is_moved_to_code_that_works(shop: Shop) -
     assert "was on build 1.0.broken." in said
     assert "It is on build 1.0.fixed" in said
     assert f"Next: slipway status {shop.environment}" in said
-    assert await asyncio.wait_for(run.result(), 30) == "nobody was told"
+    assert await asyncio.wait_for(run.result(), 120) == "nobody was told"
 
     async def nothing_left() -> bool:
         return bool((await shop.builds())["1.0.broken"]["running"] == 0)

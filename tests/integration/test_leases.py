@@ -68,7 +68,7 @@ async def frozen(
     """Begin to take the Lease and freeze before that call."""
     cluster: Any = Freezing(place.cluster, before)
     late = asyncio.create_task(Leases(cluster).acquire(request))
-    await asyncio.wait_for(cluster.frozen.wait(), 30)
+    await asyncio.wait_for(cluster.frozen.wait(), 120)
     return cluster, late
 
 

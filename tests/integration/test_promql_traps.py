@@ -131,7 +131,7 @@ def served(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     )
     processes.start(Spec("prometheus", argv))
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not _ready(f"http://{address}"):
             assert time.monotonic() < deadline, processes.log_path("prometheus").read_text()
             time.sleep(0.05)

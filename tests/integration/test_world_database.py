@@ -183,7 +183,7 @@ async def test_the_writers_account_shows_a_lost_row(
 
 async def _write_until(writer: Writer, made: Environment, *, rows: int) -> None:
     task = asyncio.create_task(writer.run())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not made.acked_log.exists() or len(made.acked_log.read_text().splitlines()) < rows:
         assert time.monotonic() < deadline, "the writer does not write"
         await asyncio.sleep(0.05)
