@@ -12,7 +12,7 @@ from devstack.process import Processes
 from devstack.servers.server import Server, bring_up
 from devstack.stack import Stack
 
-_PATIENCE = 90.0
+_PATIENCE = 240.0
 """Seconds for a server to serve again. The sessions of a PostgreSQL whose first process was killed
 keep its memory until they notice; a new one cannot start before."""
 
@@ -27,7 +27,7 @@ def end(stack: Stack, name: str, *, kill: bool = False) -> None:
 
 
 def back(stack: Stack, name: str) -> None:
-    """Have a server serving again. Raises StackError when it does not within 90 s."""
+    """Have a server serving again. Raises StackError when it does not in time."""
     root = Path(stack.run_dir)
     processes, server = Processes(root), _server(root, name)
     deadline = time.monotonic() + _PATIENCE

@@ -26,7 +26,7 @@ from devstack.servers import (
 from devstack.servers.server import Server, bring_up
 from devstack.stack import Stack
 
-PORT_SECONDS = 30.0
+PORT_SECONDS = 120.0
 QUICK_SECONDS = 2.0
 # The demo and the tests compress time, so they scrape each second; uncompressed, 5 s is meant.
 SCRAPE_SECONDS = 1

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
     from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHandle
 
-PATIENCE = 3.0
-"""Seconds that a worker gets to answer a query."""
+PATIENCE = 10.0
+"""Seconds that a worker gets to answer a query: one that is busy is not one that is gone."""
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,62}-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")

@@ -14,15 +14,12 @@ from starter.arguments import Form
 from starter.documents import Lost
 from starter.guard import OK, REFUSED, UNREACHABLE, Stop
 from starter.inquire import ask_worker, place_of, verified_status
-from starter.lookup import Found, find_or_none
+from starter.lookup import PATIENCE, Found, find_or_none
 from starter.session import connect
 from starter.stand import stand_of
 
 if TYPE_CHECKING:
     from temporalio.client import Client
-
-_PATIENCE = 3.0
-"""Seconds that a worker gets to answer for aftercare, which a report can do without."""
 
 
 async def report(name: str, lost: Lost, *, form: Form, output: Path | None) -> int:
@@ -83,7 +80,7 @@ async def _aftercare(client: "Client", workflow: str) -> AftercareState | None:
     if not workflow:
         return None
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):  # a report can do without
             answer = await client.get_workflow_handle(workflow).query("status")
     except (TimeoutError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
         return None

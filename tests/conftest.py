@@ -1,11 +1,18 @@
-"""What all tests share: the local stack, started once per session and only when asked for."""
+"""What all tests share: how properties are tried, and the local stack, started once per session and
+only when asked for."""
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from devstack import testing
 from devstack.stack import Stack
+
+# Hypothesis fails an example that takes longer than 200 ms, and one that is made slowly. Both tell
+# of the machine: a process that waits for its turn is no wrong answer.
+settings.register_profile("slipway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slipway")
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ class ServerAway:
         self._over.set()
         if self._thread is None:
             return
-        self._thread.join(timeout=150)
+        self._thread.join(timeout=300)
         if self._thread.is_alive():
             raise StackError(f"{self._outage.server} does not come back: `make stack` tries again.")
 

@@ -70,6 +70,6 @@ def _team_ticked(status: dict[str, Any]) -> bool:
 
 def _received(cli: Cli, made: Environment, deployment: str) -> list[dict[str, Any]]:
     url = f"{cli.stack.webhook_url}/notices/{made.name}"
-    answer = httpx.get(url, timeout=10, trust_env=False).raise_for_status()
+    answer = httpx.get(url, timeout=60, trust_env=False).raise_for_status()
     bodies: list[dict[str, Any]] = [one["body"] for one in answer.json()]
     return [one for one in bodies if one.get("deployment") == deployment]

@@ -23,7 +23,8 @@ from devstack.stack import Stack
 from devstack.world.release import worker_environment
 
 ROLES = ("workflow", "privileged")
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
+"""Until workers serve: importing everything takes long on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Crew:
         self._processes.start(replace(worker, env={**worker.env, "SLIPWAY_METRICS": metrics}))
 
     def wait(self) -> None:
-        """Wait until somebody polls its queue. Raises StackError when nobody does in a minute."""
+        """Wait until somebody polls its queue. Raises StackError when nobody does in time."""
         self._processes.wait_ready(self._name, self.missing, READY_SECONDS)
 
     def stop(self) -> None:

@@ -30,7 +30,8 @@ class Server:
     prepare: Callable[[], Spec]
     missing: Callable[[], str | None]
     set_up: Callable[[], None] = _nothing
-    seconds: float = 60.0
+    seconds: float = 120.0
+    """All servers start at once: on a busy machine each takes its time."""
 
 
 def bring_up(server: Server, processes: Processes, wait_port: Callable[[int], None]) -> bool:

@@ -46,7 +46,7 @@ DYNAMIC_CONFIG = {
     "history.timerProcessorMaxTimeShift": "1ms",
     "system.forceSearchAttributesCacheRefreshOnRead": True,
 }
-SET_UP_SECONDS = 30.0
+SET_UP_SECONDS = 120.0
 
 
 def server(layout: Layout, program: Path) -> Server:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MARKER = "slipway.teei/local-stack"
 """Label of a namespace that says: this is the local stack, lengths may be divided."""
 _RBAC = layout.REPOSITORY / "deploy" / "k8s"
-_GOING = 60.0
+_GOING = 240.0
 """Seconds that a namespace may take to go."""
 _BETWEEN_LOOKS = 0.2
 _KINDS = {"Role": "roles", "RoleBinding": "rolebindings"}
@@ -97,7 +97,7 @@ def _wait(missing: Callable[[], str], seconds: float) -> None:
         time.sleep(_BETWEEN_LOOKS)
 
 
-def wait_ready(stack: "Stack", namespaces: list[str], *, deadline: float = 120.0) -> None:
+def wait_ready(stack: "Stack", namespaces: list[str], *, deadline: float = 300.0) -> None:
     """Wait until every Deployment of the namespaces has all its replicas available."""
     with Kube(stack) as kube:
 

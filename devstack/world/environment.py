@@ -135,7 +135,7 @@ def reset(stack: "Stack", name: str) -> Environment:
     return create(stack, name, time_scale=time_scale)
 
 
-def wait_until_served(stack: "Stack", made: Environment, *, deadline: float = 120.0) -> None:
+def wait_until_served(stack: "Stack", made: Environment, *, deadline: float = 300.0) -> None:
     """Wait until every pod is ready and every listener answers healthy.
 
     Raises StackError that names what does not.
@@ -155,7 +155,7 @@ def wait_until_served(stack: "Stack", made: Environment, *, deadline: float = 12
                     time.sleep(0.1)
 
 
-def wait_until_measured(stack: "Stack", made: Environment, *, deadline: float = 120.0) -> None:
+def wait_until_measured(stack: "Stack", made: Environment, *, deadline: float = 300.0) -> None:
     """Wait until Prometheus has scraped both namespaces. Raises StackError when it does not."""
     until = time.monotonic() + deadline
     with httpx.Client(base_url=stack.prometheus_url, timeout=5.0, trust_env=False) as client:

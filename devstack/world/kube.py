@@ -30,7 +30,7 @@ def settings(stack: "Stack") -> dict[str, Any]:
         "base_url": cluster["server"],
         "verify": context,
         "headers": headers,
-        "timeout": 15.0,
+        "timeout": 60.0,
         "trust_env": False,  # no proxy between this machine and itself
     }
 

@@ -10,7 +10,8 @@ from tests.e2e.conftest import Make
 from tests.e2e.small import told
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
-TIME_SCALE = 30.0
+TIME_SCALE = 15.0
+"""The demo's: the backup's hour is four minutes, a rollout's ten are forty seconds."""
 
 
 def test_a_bad_service_takes_all_of_it_back(

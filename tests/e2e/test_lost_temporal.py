@@ -15,7 +15,7 @@ from devstack.servers import temporal
 from devstack.servers.server import bring_up
 from devstack.stack import Stack
 from tests.e2e.conftest import Make
-from tests.e2e.small import TIME_SCALE, deploy, small_wish, told
+from tests.e2e.small import PATIENCE, TIME_SCALE, deploy, small_wish, told
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 
@@ -37,7 +37,7 @@ def fresh_temporal(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
 def test_rollback_with_a_fresh_temporal_database(
     stack: Stack, fresh_temporal: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t10", TIME_SCALE)
+    made = make("t13", TIME_SCALE)
     ending = deploy(stack, made, queue, tmp_path)
     assert (ending.outcome, ending.code) == ("deployed", 0), told(ending, tmp_path)
     identity = ending.status["id"]
@@ -51,7 +51,7 @@ def test_rollback_with_a_fresh_temporal_database(
 
         where = ("--plan", str(wish.plan), "--overlay", str(wish.overlay))
         asked = ("--person", "on-call@teei.com", "--reason", "Temporal is gone", "--wait")
-        back = cli.run("rollback", identity, *where, *asked)
+        back = cli.run("rollback", identity, *where, *asked, timeout=PATIENCE)
         assert back.code == 0, back.out + back.err
         status = cli.run("status", identity, "--json").json()
     finally:

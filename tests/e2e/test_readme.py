@@ -16,7 +16,7 @@ from devstack.world.expectations import ends
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-SECONDS = 120
+SECONDS = 600
 
 
 def is_make(line: str) -> bool:

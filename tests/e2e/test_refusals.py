@@ -9,7 +9,7 @@ from devstack.demo.cli import Answer, Cli
 from devstack.stack import Stack
 from devstack.world import release as releases
 from tests.e2e.conftest import Make
-from tests.e2e.small import TIME_SCALE, small_wish
+from tests.e2e.small import PATIENCE, TIME_SCALE, small_wish
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 
@@ -41,7 +41,7 @@ def test_a_second_start_is_told_who_holds_the_environment(
     assert own.code in (2, 7), own.out + own.err
     aborted = cli.run("abort", made.name, "--person", "on-call@teei.com", "--reason", "a test")
     assert aborted.code in (0, 6), aborted.out + aborted.err
-    ended = cli.run("watch", made.name)
+    ended = cli.run("watch", made.name, timeout=PATIENCE)
     assert ended.code == 6, ended.out + ended.err
     why = cli.run("why", made.name)
     assert "a test" in why.out

@@ -9,7 +9,7 @@ from devstack.demo.cli import Cli
 from devstack.demo.troubles import TROUBLES
 from devstack.stack import Stack
 from tests.e2e.conftest import Make
-from tests.e2e.small import TIME_SCALE, deploy, told
+from tests.e2e.small import PATIENCE, TIME_SCALE, deploy, told
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 
@@ -38,7 +38,7 @@ def test_a_good_release_its_report_and_its_rollback_afterwards(
 
     # Hours later somebody wants it back: from the record, in the same undo window.
     asked = ("--person", "on-call@teei.com", "--reason", "users complain", "--wait")
-    back = cli.run("rollback", identity, *asked)
+    back = cli.run("rollback", identity, *asked, timeout=PATIENCE)
     assert back.code == 0, back.out + back.err
     status = cli.run("status", identity, "--json").json()
     assert status["outcome"] == "rolled_back"
@@ -77,7 +77,7 @@ def test_a_failing_migration_touches_nothing(
 def test_a_migration_that_fails_after_its_rehearsal_leaves_nothing_changed(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t12", 15.0)  # the backup must not grow too old before the migration
+    made = make("t12", 5.0)  # the backup must not grow too old before the migration
     fault = "migration:fails-after-rehearsal"
     ending = deploy(
         stack, made, queue, tmp_path, pending="fails-after-rehearsal", trouble=TROUBLES[fault]

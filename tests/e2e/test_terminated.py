@@ -16,10 +16,9 @@ from devstack.stack import Stack
 from devstack.world import release as releases
 from slipway import names
 from tests.e2e.conftest import Make
-from tests.e2e.small import TIME_SCALE, small_wish
+from tests.e2e.small import PATIENCE, TIME_SCALE, small_wish
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
-PATIENCE = 120.0
 
 
 def test_rollback_after_terminate(stack: Stack, make: Make, queue: str, tmp_path: Path) -> None:
@@ -38,7 +37,7 @@ def test_rollback_after_terminate(stack: Stack, make: Make, queue: str, tmp_path
     assert "TERMINATED" in why.out.upper(), why.out + why.err
     assert f"slipway rollback {identity}" in why.out
     asked = ("--person", "on-call@teei.com", "--reason", "it was terminated", "--wait")
-    back = cli.run("rollback", identity, *asked)
+    back = cli.run("rollback", identity, *asked, timeout=PATIENCE)
     assert back.code == 0, back.out + back.err
     status = cli.run("status", identity, "--json").json()
     assert status["outcome"] == "rolled_back"

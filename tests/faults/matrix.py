@@ -32,8 +32,6 @@ from worker.settings import Role, Settings
 
 FREEZE_SECONDS = 22.0
 """Beyond the longest heartbeat timeout (workflows/options.py)."""
-POLLED_SECONDS = 180.0
-"""Until workers serve: importing everything takes long on a busy machine."""
 SIGNALS = ("KILL", "STOP")
 WHERE = ("before", "after")
 ELSEWHERE: dict[str, tuple[str, ...]] = {
@@ -138,7 +136,7 @@ class Struck:
                 stderr=subprocess.STDOUT,
             )
         try:
-            workers.wait_polled(self.stack, self.queue, POLLED_SECONDS)
+            workers.wait_polled(self.stack, self.queue)
         except BaseException:
             self._end()
             raise

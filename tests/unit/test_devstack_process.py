@@ -30,7 +30,7 @@ def ready(log: Path) -> str | None:
 def test_start_wait_and_stop(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     pid = processes.start(Spec("sleeper", ("sh", "-c", "echo ready; exec sleep 60")))
-    processes.wait_ready("sleeper", lambda: ready(processes.log_path("sleeper")), 10)
+    processes.wait_ready("sleeper", lambda: ready(processes.log_path("sleeper")), 120)
     assert Processes(tmp_path).pid("sleeper") == pid
     assert processes.stop("sleeper") is True
     assert start_time(pid) is None
@@ -41,7 +41,7 @@ def test_who_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     pid = processes.start(Spec("stubborn", ("sh", "-c", script), grace_seconds=0.2))
-    processes.wait_ready("stubborn", lambda: ready(processes.log_path("stubborn")), 10)
+    processes.wait_ready("stubborn", lambda: ready(processes.log_path("stubborn")), 120)
     assert processes.stop("stubborn") is True
     assert start_time(pid) is None
 
@@ -51,14 +51,14 @@ def test_a_killed_program_is_gone_with_its_children(tmp_path: Path) -> None:
     script = "trap '' TERM; sleep 60 & echo child $!; echo ready; wait"
     pid = processes.start(Spec("parent", ("sh", "-c", script)))
     log = processes.log_path("parent")
-    processes.wait_ready("parent", lambda: ready(log), 10)
+    processes.wait_ready("parent", lambda: ready(log), 120)
     found = re.search(r"child (\d+)", log.read_text())
     assert found is not None
     processes.send("parent", signal.SIGSTOP)
     processes.send("parent", signal.SIGKILL)  # a frozen one dies as well
     assert start_time(pid) is None
     assert processes.pid("parent") is None
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while start_time(int(found.group(1))) is not None:
         assert time.monotonic() < deadline, "the child lives on"
         time.sleep(0.05)
@@ -79,7 +79,7 @@ def test_a_server_that_dies_while_starting_shows_its_log(tmp_path: Path) -> None
     processes = Processes(tmp_path)
     processes.start(Spec("broken", ("sh", "-c", "echo port is taken; exit 4")))
     with pytest.raises(StackError, match=r"broken ended while starting(.|\n)*port is taken"):
-        processes.wait_ready("broken", lambda: "it does not listen", 10)
+        processes.wait_ready("broken", lambda: "it does not listen", 120)
 
 
 def test_a_server_that_never_serves_says_what_is_missing(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_children_do_not_inherit_the_callers_credentials(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "caller's")
     processes = Processes(tmp_path)
     processes.start(Spec("env", ("sh", "-c", "env; echo ready; exec sleep 60"), env={"OWN": "1"}))
-    processes.wait_ready("env", lambda: ready(processes.log_path("env")), 10)
+    processes.wait_ready("env", lambda: ready(processes.log_path("env")), 120)
     processes.stop("env")
     text = processes.log_path("env").read_text()
     assert "OWN=1" in text

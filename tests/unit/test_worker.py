@@ -3,16 +3,15 @@
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from temporalio import activity
 
+from devstack import ports
 from slipway.errors import BadInput
 from worker.logs import OneLine
 from worker.registry import activities_of, observing, observing_workflows, unprivileged
@@ -140,22 +139,16 @@ def _worker(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
 
 def test_a_worker_without_its_settings_says_what_is_missing() -> None:
     with _worker() as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "SLIPWAY_ARTIFACTS is not set." in said
     assert "Traceback" not in said
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as taken:
-        sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
 def test_a_worker_waits_for_its_server_and_ends_when_told(tmp_path: Path) -> None:
-    address, probed = (f"127.0.0.1:{port}" for port in _free_ports(2))
+    # not of the range that outgoing connections of other processes take theirs from meanwhile
+    free = ports.choose(("temporal", "probes"), {})
+    address, probed = (f"127.0.0.1:{port}" for port in free.values())
     environment = {
         "SLIPWAY_ARTIFACTS": str(tmp_path),
         "SLIPWAY_HEALTH": probed,
@@ -165,8 +158,9 @@ def test_a_worker_waits_for_its_server_and_ends_when_told(tmp_path: Path) -> Non
         assert process.stderr is not None
         line = process.stderr.readline()
         assert f"Temporal at {address} does not answer" in line
-        answers = [httpx.get(f"http://{probed}/{path}") for path in ("healthz", "readyz")]
+        paths = ("healthz", "readyz")
+        answers = [httpx.get(f"http://{probed}/{path}", timeout=60) for path in paths]
         assert [one.status_code for one in answers] == [200, 503]
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     assert process.returncode == 0

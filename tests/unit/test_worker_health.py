@@ -1,22 +1,20 @@
 """What probes of a worker are answered."""
 
 import asyncio
-import socket
 
 import httpx
 import pytest
 
+from devstack import ports
 from worker.health import Health, probes
 
 
 def free_address() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{one.getsockname()[1]}"
+    return f"127.0.0.1:{ports.choose(['probes'], {})['probes']}"
 
 
 async def ask(address: str, path: str) -> int:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return (await client.get(f"http://{address}{path}")).status_code
 
 

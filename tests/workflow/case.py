@@ -19,7 +19,7 @@ from slipway.states import Phase
 from starter.begin import first_memo, search_attributes
 from tests.fakes.plans import small_plan, small_release
 from tests.workflow.hall import Done, Hall, worker
-from tests.workflow.harness import Harness
+from tests.workflow.harness import PATIENCE, Harness
 
 ROOT = Path(__file__).parents[2]
 QUICK = dict.fromkeys(("settle", "monitor", "final_monitor", "probe", "slice"), "100ms")
@@ -78,7 +78,7 @@ class Case(Harness):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(running.communicate(), 120)
+        out, err = await asyncio.wait_for(running.communicate(), PATIENCE)
         return Done(running.returncode or 0, out.decode(), err.decode())
 
     async def at_a_terminal(self, *arguments: str, answer: str) -> Done:
@@ -96,7 +96,7 @@ class Case(Harness):
                 stderr=asyncio.subprocess.PIPE,
             )
             os.write(person, f"{answer}\n".encode())
-            out, err = await asyncio.wait_for(running.communicate(), 120)
+            out, err = await asyncio.wait_for(running.communicate(), PATIENCE)
         finally:
             os.close(person)
             os.close(terminal)
@@ -125,7 +125,7 @@ class Case(Harness):
         )
         self._children.append(running)
         assert running.stderr is not None
-        async with asyncio.timeout(120):  # a busy machine takes its time to import everything
+        async with asyncio.timeout(PATIENCE):  # a busy machine takes long to import everything
             while b"Serving" not in (line := await running.stderr.readline()):
                 assert line, "the worker ended instead of serving"
         return running
@@ -173,7 +173,7 @@ class Case(Harness):
 
     async def ended(self) -> DeploymentResult:
         """Wait for the end; nothing here needs skipped time."""
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE):
             return await self.handle.result()
 
     async def why(self, *, process: bool = False) -> Done:

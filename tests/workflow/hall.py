@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TextIO
 
 import pytest
@@ -21,12 +22,14 @@ from activities.around import Around
 from activities.failures import translating
 from activities.heartbeat import beating
 from slipway import names
-from starter import cli, cli_people
+from starter import cli, cli_people, lookup, people, stand, tell
 from tests.fakes.activities import activities_of
 from tests.fakes.world import FakeWorld
 from workflows.registry import WORKFLOWS
 
 _PRINTED: ContextVar[tuple[io.StringIO, io.StringIO] | None] = ContextVar("printed", default=None)
+PATIENCE = 30.0
+"""Seconds that the worker gets to answer a command: here it serves many environments at once."""
 _COMMAND = re.compile(r"([A-Z][a-z ]*): ((?:[A-Z_]+=\S+ )*(?:slipway|python|temporal) .+)$")
 
 
@@ -72,6 +75,8 @@ def command_line(environment: dict[str, str]) -> Iterator[None]:
         patch.setattr(sys, "stdin", io.StringIO())
         for name, value in environment.items():
             patch.setenv(name, value)
+        for module in (lookup, people, stand, tell):
+            patch.setattr(module, "PATIENCE", PATIENCE)
         yield
 
 
@@ -151,7 +156,7 @@ class Hall:
         return Done(int(code), out.getvalue(), err.getvalue())
 
 
-async def until(look: Callable[[], Awaitable[bool]], seconds: float = 120) -> None:
+async def until(look: Callable[[], Awaitable[bool]], seconds: float = 300) -> None:
     """Look again and again until it is so. Raises TimeoutError when it does not become so."""
     async with asyncio.timeout(seconds):
         while True:
@@ -170,4 +175,7 @@ def worker(
         workflows=[] if privileged else workflows or WORKFLOWS,
         activities=activities_of(world, privileged=privileged),
         interceptors=[Around(beating), Around(translating)],
+        # What a situation holds in flight must not be thought dead: many beats a timeout.
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
     )

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 
 from temporalio import activity
 
-from tests.workflow.harness import Harness
+from tests.workflow.harness import PATIENCE, Harness
 
 
 class Hold:
@@ -26,7 +26,7 @@ class Hold:
 
     async def met(self) -> None:
         """Wait until the activity is in flight."""
-        await asyncio.wait_for(self.reached.wait(), 60)
+        await asyncio.wait_for(self.reached.wait(), PATIENCE)
 
 
 def nothing() -> None:

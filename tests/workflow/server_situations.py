@@ -137,7 +137,7 @@ async def _paused_activity(case: Case) -> None:
 async def _changed_options(case: Case) -> None:
     hold = Hold()
     case.let_go = hold.released
-    case.world.trouble[_FIRST] = [hold, hold]
+    case.world.trouble[_FIRST] = [hold] * 8  # also what is tried again after its timeout
     await case.begin()
     await hold.met()
     pending = await _pending(case)
@@ -147,7 +147,7 @@ async def _changed_options(case: Case) -> None:
             execution=WorkflowExecution(workflow_id=case.handle.id),
             identity="sre@teei.example",
             id=pending.activity_id,
-            activity_options=ActivityOptions(start_to_close_timeout=Duration(seconds=7)),
+            activity_options=ActivityOptions(start_to_close_timeout=Duration(seconds=47)),
             update_mask=FieldMask(paths=["start_to_close_timeout"]),
         )
     )
@@ -175,8 +175,9 @@ async def _terminated_before_it_began(case: Case) -> None:
 
 
 async def _timed_out(case: Case) -> None:
-    await case.begin_by_hand(timedelta(seconds=15))
+    await case.begin_by_hand(timedelta(hours=1))
     await case.reaches_approval()
+    await case.skip(2 * 3600)
     await _ended_as(case.handle, WorkflowExecutionStatus.TIMED_OUT)
 
 
@@ -218,7 +219,7 @@ async def _forgotten(case: Case) -> None:
             workflow_execution=WorkflowExecution(workflow_id=case.handle.id),
         )
     )
-    await until(lambda: _unknown(case), 90)
+    await until(lambda: _unknown(case))
 
 
 async def _unknown(case: Case) -> bool:
@@ -239,7 +240,7 @@ async def _works(case: Case, done: Done) -> None:
         except RPCError:  # a failed task is tried again ten seconds later
             return False
 
-    await until(look, 90)
+    await until(look)
 
 
 async def _listens(case: Case, done: Done) -> None:
@@ -345,7 +346,7 @@ SERVER = [
     Situation(
         name="an activity's options were changed",
         drive=_changed_options,
-        says=("Somebody changed", "(lease.acquire)", "start-to-close-timeout 20s → 7s"),
+        says=("Somebody changed", "(lease.acquire)", "start-to-close-timeout 20s → 47s"),
         paste="Run",
         effect=_is_as_before,
     ),

@@ -25,8 +25,8 @@ from slipway.states import Phase
 from slipway.status import StatusDocument, status_of
 from tests.fakes.plans import small_plan, small_release
 from tests.unit.examples import fresh_run
-from tests.workflow.hall import worker
-from tests.workflow.harness import Harness
+from tests.workflow.hall import until, worker
+from tests.workflow.harness import PATIENCE, Harness
 
 ROOT = Path(__file__).parents[2]
 _QUICK = dict.fromkeys(("settle", "monitor", "final_monitor", "probe", "slice"), "100ms")
@@ -82,7 +82,7 @@ class Cli:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert b"Traceback" not in err
         return Done(process.returncode or 0, out.decode(), err.decode())
 
@@ -389,10 +389,11 @@ async def test_the_record_is_found_by_the_plan_when_temporal_has_lost_the_run(
 
 
 async def _forgotten(handle: WorkflowHandle[Any, Any]) -> None:
-    for _ in range(300):
+    async def look() -> bool:
         try:
             await handle.describe()
         except RPCError:
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError("Temporal did not delete the run within a minute.")
+            return True
+        return False
+
+    await until(look)

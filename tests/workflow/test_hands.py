@@ -24,7 +24,7 @@ from slipway.states import Outcome, Phase
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.world import says
-from tests.workflow.harness import Harness, reset_before
+from tests.workflow.harness import PATIENCE, Harness, reset_before
 from tests.workflow.holds import Hold, images, nothing
 
 PHASES = ("backup", "roll_out", "roll_back")
@@ -245,7 +245,7 @@ def _to_resume(status: StatusDocument) -> list[Reply]:
 
 async def _paused(scene: Scene) -> bool:
     """Whether Temporal shows the activity in flight as paused, after a moment."""
-    deadline = asyncio.get_running_loop().time() + 30
+    deadline = asyncio.get_running_loop().time() + PATIENCE
     while asyncio.get_running_loop().time() < deadline:
         described = await scene.harness.handle.describe()
         pending = described.raw_description.pending_activities

@@ -19,7 +19,7 @@ from tests.fakes.plans import small_plan
 from tests.fakes.world import says
 from tests.workflow.case import ROOT
 from tests.workflow.hall import Done
-from tests.workflow.observed import QUICK, Observed
+from tests.workflow.observed import PATIENCE, QUICK, Observed
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Terminal:
     async def slipway(self, *options: str) -> Done:
         """Run the command to its end."""
         running = await self.begins(*options)
-        out, err = await asyncio.wait_for(running.communicate(), 60)
+        out, err = await asyncio.wait_for(running.communicate(), PATIENCE)
         return Done(running.returncode or 0, out.decode(), err.decode())
 
 
@@ -87,7 +87,7 @@ async def test_it_is_followed_line_by_line_until_somebody_ends_it(terminal: Term
     ]
     following = await terminal.begins()
     assert following.stdout is not None
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(PATIENCE):
         first = (await following.stdout.readline()).decode()
         assert "2 services in namespace small-production; nothing is written." in first
         await seen.meets()

@@ -23,7 +23,7 @@ from slipway.states import (
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.world import fails, says
-from tests.workflow.harness import Harness
+from tests.workflow.harness import PATIENCE, Harness
 
 
 def document(result: DeploymentResult) -> StatusDocument:
@@ -184,7 +184,7 @@ async def stopped_at(harness: Harness, reached: asyncio.Event, how: str) -> Depl
     await harness.start()
     await harness.approve()
     task = asyncio.create_task(harness.result())
-    await asyncio.wait_for(reached.wait(), 120)
+    await asyncio.wait_for(reached.wait(), PATIENCE)
     if how == "cancel":
         await harness.handle.cancel()
     else:
@@ -245,7 +245,7 @@ async def test_an_aborted_run_can_be_resumed(harness: Harness) -> None:
     await harness.start()
     await harness.approve()
     task = asyncio.create_task(harness.result())
-    await asyncio.wait_for(reached.wait(), 60)
+    await asyncio.wait_for(reached.wait(), PATIENCE)
     await harness.hold_clock()
     await harness.signal("abort")
     status = await harness.reaches(lambda one: one.abort is AbortState.ACKNOWLEDGED)
@@ -352,7 +352,7 @@ def _ended_ago(harness: Harness, seconds: float) -> None:
 
 async def test_to_the_end_of_the_undo_window_services_and_data_go_back(harness: Harness) -> None:
     await harness.carry_out()
-    _ended_ago(harness, harness.plan.scale(harness.plan.rollback.undo_window) - 60)
+    _ended_ago(harness, harness.plan.scale(harness.plan.rollback.undo_window) - 900)
     await harness.start_rollback()
     result = await harness.result()
     assert result.outcome is Outcome.ROLLED_BACK
@@ -381,7 +381,7 @@ async def test_rollback_from_the_record_after_terminate(harness: Harness) -> Non
     await harness.start()
     await harness.approve()
     task = asyncio.create_task(harness.result())
-    await asyncio.wait_for(reached.wait(), 60)
+    await asyncio.wait_for(reached.wait(), PATIENCE)
     await harness.handle.terminate("an SRE's hand slipped")
     await asyncio.gather(task, return_exceptions=True)
     release.set()

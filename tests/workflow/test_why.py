@@ -13,6 +13,7 @@ from temporalio.client import Client
 from slipway.explain import MOST_LINES
 from tests.workflow.case import Case
 from tests.workflow.hall import Done, Hall
+from tests.workflow.harness import PATIENCE
 from tests.workflow.pasting import paste
 from tests.workflow.people_situations import PEOPLE
 from tests.workflow.reason_situations import REASONS
@@ -46,7 +47,7 @@ async def _wrong(situation: Situation, hall: Hall, folder: Path) -> str:
     case = Case(hall, folder, apart=situation.apart, **situation.plan)
     asked = Done(0, "", "")
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(3 * PATIENCE):  # six share a machine that may be busy
             await situation.drive(case)
             asked = await case.why(process=situation.process)
             _judge(situation, asked)

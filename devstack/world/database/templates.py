@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PRODUCTION, STAGING = "production", "staging"
 DEFAULT_MB = 50
 _SEED = Path(__file__).with_name("seed.sql")
-_TRIES = 100
+_TRIES = 600
 """Looks, 0.1 s apart, until the reader of a slot has ended."""
 _ROWS_PER_MB = 330
 """Users per megabyte of database, with all that hangs on them (measured)."""
