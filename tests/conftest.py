@@ -1,6 +1,7 @@
 """What all tests share: how properties are tried, and the local stack, started once per session and
 only when asked for."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +11,14 @@ from devstack import testing
 from devstack.stack import Stack
 
 # Hypothesis fails an example that takes longer than 200 ms, and one that is made slowly. Both tell
-# of the machine: a process that waits for its turn is no wrong answer.
-settings.register_profile("slipway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# of the machine: a process that waits for its turn is no wrong answer. CI judges a commit and gives
+# the same commit the same examples; everywhere else they are new ones each time.
+settings.register_profile(
+    "slipway",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
 settings.load_profile("slipway")
 
 

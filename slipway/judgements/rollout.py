@@ -217,7 +217,7 @@ def _undecided(
         return Judged(Progress.DOOMED, because, seen, Reason.ROLLOUT_DOOMED, culprit=doomed)
     why = "; ".join(restless)
     culprit = signs[0] if signs else None
-    if _deadline_exceeded(snapshot.deployment):
+    if not policy.back and _deadline_exceeded(snapshot.deployment):
         because = f"{name} made no progress within its own progressDeadlineSeconds: {why}."
         return Judged(Progress.DOOMED, because, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
     if snapshot.at < policy.deadline:
@@ -282,6 +282,9 @@ def _doomed(signs: list[Trouble], seen: Sightings, policy: Policy, at: float) ->
 
 
 def _deadline_exceeded(deployment: Raw) -> bool:
+    """Whether the Deployment's own deadline has passed. It tells nothing of an undo: the controller
+    leaves what it said of the bad version until it sees progress (DeploymentTimedOut in
+    kubernetes/pkg/controller/deployment/util)."""
     reason = condition(deployment, "Progressing").get("reason")
     return reason == "ProgressDeadlineExceeded" and _observed(deployment)
 

@@ -292,6 +292,13 @@ def test_its_own_progress_deadline_counts_only_for_this_generation() -> None:
     assert judged(stale).progress is Progress.WAITING
 
 
+def test_an_undo_is_not_judged_by_what_the_controller_said_of_the_bad_version() -> None:
+    late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    waiting, last = snapshot(conditions=late, ready=1), snapshot(600, conditions=late, ready=1)
+    assert judged(waiting, policy=BACK).progress is Progress.WAITING
+    assert judged(last, policy=BACK).reason is Reason.ROLLOUT_TOO_SLOW
+
+
 def test_out_of_time_says_what_was_missing() -> None:
     late = judged(snapshot(600, ready=1))
     assert late.reason is Reason.ROLLOUT_TOO_SLOW
