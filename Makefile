@@ -51,9 +51,10 @@ check: setup ## format, lint, types, import contracts, unit tests: about a minut
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/unit $(PYTEST_ARGS)
 
-# A file's tests stay together: they share what is costly to make. Two processes for two cores.
+# A file's tests stay together: they share what is costly to make. Two processes for two cores; files
+# run in the order of tests/conftest.py.
 test: setup build ## all tests, on the local stack
-	$(BIN)/pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: setup build ## the numbers of the README, measured here
 	$(BIN)/python -m benchmarks

@@ -1,8 +1,9 @@
-"""What all tests share: how properties are tried, and the local stack, started once per session and
-only when asked for."""
+"""What all tests share: how properties are tried, in which order tests run, and the local stack,
+started once per session and only when asked for."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from devstack import testing
 from devstack.stack import Stack
 
+HERE = Path(__file__).parent
 # Hypothesis fails an example that takes longer than 200 ms, and one that is made slowly. Both tell
 # of the machine: a process that waits for its turn is no wrong answer. CI judges a commit and gives
 # the same commit the same examples; everywhere else they are new ones each time.
@@ -20,6 +22,13 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("slipway")
+TURNS = {"faults": 0, "unit": 1, "replay": 2, "workflow": 3, "integration": 4, "e2e": 5}
+"""The longest file first; what judges live traffic last, when least else is running."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests in the order of TURNS, by folder; folders of no turn come first."""
+    items.sort(key=lambda item: TURNS.get(item.path.relative_to(HERE).parts[0], 0))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """One pair of workers for all end-to-end tests, one environment for each."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import pytest
 
@@ -10,7 +11,8 @@ from devstack.world import environment as environments
 from devstack.world.environment import Environment
 
 QUEUE = "slipway-e2e"
-Make = Callable[[str, float], Environment]
+Make = Callable[[float], Environment]
+_NUMBERS = count()
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +25,12 @@ def queue(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 @pytest.fixture
-def make(stack: Stack) -> Iterator[Make]:
-    """Make an environment, and remove it afterwards."""
+def make(stack: Stack, worker_id: str) -> Iterator[Make]:
+    """Make an environment that no other test has had, and remove it afterwards."""
     made: list[str] = []
 
-    def create(name: str, time_scale: float) -> Environment:
+    def create(time_scale: float) -> Environment:
+        name = f"e{worker_id.removeprefix('gw')}n{next(_NUMBERS)}"
         made.append(name)
         return environments.create(stack, name, time_scale=time_scale)
 

@@ -15,7 +15,7 @@ TIME_SCALE = 15.0
 
 
 def test_the_whole_playbook(stack: Stack, make: Make, queue: str, tmp_path: Path) -> None:
-    made = make("t7", TIME_SCALE)
+    made = make(TIME_SCALE)
     with (tmp_path / "slipway.log").open("wb") as log:
         ending = carry_out(stack, made, Wish(), queue, to=log.fileno(), decide="retry")
 

@@ -17,7 +17,7 @@ TIME_SCALE = 15.0
 def test_a_bad_service_takes_all_of_it_back(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t8", TIME_SCALE)
+    made = make(TIME_SCALE)
     wish = Wish(faults={"journey": "errors3"}, pending="two")
     with (tmp_path / "slipway.log").open("wb") as log:
         ending = carry_out(stack, made, wish, queue, to=log.fileno(), decide="retry")

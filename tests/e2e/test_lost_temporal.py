@@ -37,7 +37,7 @@ def fresh_temporal(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
 def test_rollback_with_a_fresh_temporal_database(
     stack: Stack, fresh_temporal: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t13", TIME_SCALE)
+    made = make(TIME_SCALE)
     ending = deploy(stack, made, queue, tmp_path)
     assert (ending.outcome, ending.code) == ("deployed", 0), told(ending, tmp_path)
     identity = ending.status["id"]

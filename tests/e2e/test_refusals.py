@@ -26,7 +26,7 @@ def refused(answer: Answer, code: int, *words: str) -> None:
 def test_a_second_start_is_told_who_holds_the_environment(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t9", TIME_SCALE)
+    made = make(TIME_SCALE)
     wish = small_wish(stack, made, tmp_path)
     release = releases.make_release(stack, made, services=wish.services or ())
     cli = Cli(stack, queue)
@@ -63,7 +63,7 @@ def test_a_wrong_plan_names_file_and_place(stack: Stack, queue: str, tmp_path: P
 def test_doctor_names_what_is_in_the_way_and_ends_well_when_nothing_is(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t9", TIME_SCALE)
+    made = make(TIME_SCALE)
     wish = small_wish(stack, made, tmp_path)
     release = releases.make_release(stack, made, services=wish.services or (), pending="none")
     cli = Cli(stack, queue)

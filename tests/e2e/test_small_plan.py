@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 def test_a_good_release_its_report_and_its_rollback_afterwards(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t1", TIME_SCALE)
+    made = make(TIME_SCALE)
     ending = deploy(stack, made, queue, tmp_path)
     assert (ending.outcome, ending.code, ending.wrong) == ("deployed", 0, []), told(
         ending, tmp_path
@@ -62,7 +62,7 @@ class outside_gone:  # noqa: N801 - reads as a statement: with outside_gone(…)
 def test_a_failing_migration_touches_nothing(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t6", TIME_SCALE)
+    made = make(TIME_SCALE)
     ending = deploy(stack, made, queue, tmp_path, pending="fails")
 
     assert (ending.outcome, ending.reason, ending.code) == (
@@ -77,7 +77,7 @@ def test_a_failing_migration_touches_nothing(
 def test_a_migration_that_fails_after_its_rehearsal_leaves_nothing_changed(
     stack: Stack, make: Make, queue: str, tmp_path: Path
 ) -> None:
-    made = make("t12", 5.0)  # the backup must not grow too old before the migration
+    made = make(5.0)  # the backup must not grow too old before the migration
     fault = "migration:fails-after-rehearsal"
     ending = deploy(
         stack, made, queue, tmp_path, pending="fails-after-rehearsal", trouble=TROUBLES[fault]

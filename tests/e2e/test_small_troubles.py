@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 def test_it_ends_as_expected_and_the_world_agrees(
     stack: Stack, make: Make, queue: str, tmp_path: Path, fault: str
 ) -> None:
-    made = make("t10", TIME_SCALE)
+    made = make(TIME_SCALE)
     ending = deploy(stack, made, queue, tmp_path, trouble=TROUBLES[fault])
 
     assert ending.wrong == [], told(ending, tmp_path)

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 
 
 def test_rollback_after_terminate(stack: Stack, make: Make, queue: str, tmp_path: Path) -> None:
-    made = make("t11", TIME_SCALE)
+    made = make(TIME_SCALE)
     wish = small_wish(stack, made, tmp_path)
     release = releases.make_release(stack, made, services=wish.services or ())
     before = look(stack, made)
