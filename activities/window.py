@@ -27,7 +27,16 @@ from slipway.judgements.window import (
     seen_of,
 )
 from slipway.judgements.workload import name_of
-from slipway.messages.watch import Asked, Kept, Mark, Reading, SliceSeen, Watched, WatchSlice
+from slipway.messages.watch import (
+    Asked,
+    Extension,
+    Kept,
+    Mark,
+    Reading,
+    SliceSeen,
+    Watched,
+    WatchSlice,
+)
 from slipway.plan import Service, ServiceKind
 from slipway.verdicts import Kind, Signal, Verdict, weight
 
@@ -110,11 +119,12 @@ class Window:
         others = [one for one in found if one.kind is not Kind.ROLLBACK]
         verdicts = sorted([*self._seen.alarms, *others], key=lambda one: -weight(one.kind))
         seen = [seen_of(self._of(one), self._request, mark, last=True) for one in self._judged()]
+        more = extension(seen, verdicts, self._request)
         return SliceSeen(
-            mark=mark.model_copy(update={"failing": self._seen.failing, "asked": self._seen.asked}),
+            mark=self._left(mark, more),
             verdicts=verdicts,
             readings=[self._reading(one, mark) for one in self._request.watched],
-            more=extension(seen, verdicts, self._request),
+            more=more,
             used={
                 one.service.name: say_scrapes(one.traffic, mark.began)
                 for one in seen
@@ -134,6 +144,14 @@ class Window:
         self._keep()
         self._ring(before.alarms if before else [])
         return self._mark
+
+    def _left(self, mark: Mark, more: Extension | None) -> Mark:
+        """What this slice leaves for the next one."""
+        reread = mark.reread or bool(more and more.reread)
+        seen = self._seen
+        return mark.model_copy(
+            update={"failing": seen.failing, "asked": seen.asked, "reread": reread}
+        )
 
     def _keep(self) -> None:
         kept = Kept(mark=self._mark, alarms=self._seen.alarms)

@@ -1,4 +1,4 @@
-"""How a window goes on that could not be judged for want of traffic."""
+"""How a window goes on that could not be judged yet: too little traffic, or nothing to read."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,15 @@ LEAST_RATE = 1.0
 ASKING = 60.0
 """Seconds of asking, at `ASKING_RATE`: 300 good answers show a ratio below 1 %."""
 ASKING_RATE = 5.0
+REREAD = 60.0
+"""Seconds that a window goes on, once, before a person is asked about what could not be read:
+Prometheus or an API server that is started again is back by then."""
 _LEAST = 30.0
 """Seconds that a window is extended by at least."""
 _MARGIN = 1.1
+_SCRAPES = 10
+"""Scrapes that the shortest of such times has, however much `time_scale` divides it."""
+_OPEN = {Reason.TOO_LITTLE_TRAFFIC, Reason.NOTHING_TO_READ}
 
 
 def extension(
@@ -26,8 +32,29 @@ def extension(
 ) -> Extension | None:
     """Return how the window goes on. None: it has ended, or a person must decide anyway."""
     against = [one for one in verdicts if one.kind is not Kind.PROCEED]
-    names = {one.service for one in against if one.reason is Reason.TOO_LITTLE_TRAFFIC}
-    if not request.last or not against or len(names) < len(against):
+    if not request.last or {one.reason for one in against} - _OPEN:
+        return None
+    silent = [one for one in against if one.reason is Reason.NOTHING_TO_READ]
+    if silent:
+        return _reread(silent, request)
+    return _more_traffic(seen, {one.service for one in against if one.service}, request)
+
+
+def _reread(silent: Sequence[Verdict], request: WatchSlice) -> Extension | None:
+    """Once in a window: what is still missing then is no moment's matter."""
+    if request.mark is not None and request.mark.reread:
+        return None
+    longer = max(REREAD / request.time_scale, _SCRAPES * request.metrics.scrape_interval)
+    because = f"It is read again for {say_length(longer)} before a person is asked."
+    return Extension(
+        length=request.window_length + longer,
+        because=f"{silent[0].because[:800]} {because}",
+        reread=True,
+    )
+
+
+def _more_traffic(seen: Sequence[Seen], names: set[str], request: WatchSlice) -> Extension | None:
+    if not names:
         return None
     length, asked, said = request.window_length, list[str](), list[str]()
     for one in seen:

@@ -86,6 +86,8 @@ class Mark(Message):
     """Restart counts by `namespace/pod/container` at the window's beginning."""
     asked: dict[str, Asked] = {}
     """Requests to read paths so far, service by service."""
+    reread: bool = False
+    """Whether the window went on once because something could not be read."""
 
 
 class Kept(Message):
@@ -145,7 +147,7 @@ class Reading(Message):
 
 
 class Extension(Message):
-    """A window that is watched longer, since its traffic could not be judged yet."""
+    """A window that is watched longer, since it could not be judged yet."""
 
     length: float
     """Seconds of the whole window."""
@@ -153,6 +155,8 @@ class Extension(Message):
     """Why, and when it is expected to end."""
     synthetic: list[str] = []
     """Services whose read paths are asked meanwhile."""
+    reread: bool = False
+    """Whether it goes on because something could not be read."""
 
 
 class SliceSeen(Message):

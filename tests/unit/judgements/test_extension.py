@@ -11,7 +11,7 @@ from slipway.judgements.counters import Scrape, Traffic
 from slipway.judgements.extension import LONGEST, extension
 from slipway.judgements.rule import Frame
 from slipway.judgements.traffic import Seen, judge_traffic
-from slipway.messages.watch import Extension, WatchSlice
+from slipway.messages.watch import Extension, Mark, WatchSlice
 from slipway.plan import Limits, Metrics, Service
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
@@ -106,6 +106,38 @@ def test_what_is_shown_or_against_it_is_not_extended() -> None:
     )
     assert extended(seen(240), request(), hold) is None
     assert extended(seen(240), request(last=False)) is None
+
+
+def silence(reason: Reason = Reason.NOTHING_TO_READ) -> Verdict:
+    because = "buddy: traffic cannot be judged: no sample of buddy-aa in the last 15s."
+    return Verdict(kind=Kind.INCONCLUSIVE, signal=Signal.TRAFFIC, reason=reason, because=because)
+
+
+@pytest.mark.parametrize(("scale", "longer"), [(1.0, 60.0), (15.0, 50.0)])
+def test_what_could_not_be_read_is_read_again_once(scale: float, longer: float) -> None:
+    found = extended(seen(400, scale=scale), request(scale=scale), silence())
+    assert found is not None
+    assert found.length == pytest.approx(120 / scale + longer)
+    assert found.reread
+    assert found.because.startswith("buddy: traffic cannot be judged")
+    assert "read again" in found.because
+    again = request(found.length, mark=Mark(began=0.0, reread=True))
+    assert extended(seen(400), again, silence()) is None
+
+
+def test_after_a_reread_too_little_traffic_still_goes_on() -> None:
+    both = extended(seen(240), request(), silence())
+    assert both is not None
+    assert both.reread
+    later = request(180, mark=Mark(began=0.0, reread=True))
+    found = extended(seen(360, 2, 180), later)
+    assert found is not None
+    assert not found.reread
+
+
+def test_what_stands_against_a_service_is_not_read_again() -> None:
+    hold = silence(Reason.LATENCY_TOO_HIGH)
+    assert extended(seen(400), request(), silence(), hold) is None
 
 
 @given(st.integers(0, 3000), st.integers(0, 40), st.sampled_from([120.0, 300.0, 480.0, 900.0]))
