@@ -164,6 +164,23 @@ async def test_without_prometheus_nothing_proceeds(
     assert found.connections is None
 
 
+async def test_what_cannot_be_read_for_a_moment_is_read_again(
+    place: ClusterWorld, unused_tcp_port: int
+) -> None:
+    watched = await place.watched("buddy")
+    away = place.plan.metrics.model_copy(update={"url": f"http://127.0.0.1:{unused_tcp_port}"})
+    missed = await seen(place, watched, metrics=away)
+    assert missed.more is not None
+    assert missed.more.reread
+    longer = {"length": missed.more.length - LENGTH, "window_length": missed.more.length}
+    back = await seen(place, watched, mark=missed.mark, **longer)
+    assert Reason.NOTHING_TO_READ not in {one.reason for one in back.verdicts}
+    assert back.readings[0].requests > 0
+
+    still = await seen(place, watched, metrics=away, mark=missed.mark)
+    assert still.more is None  # once is enough: now a person is asked
+
+
 async def test_before_the_window_ends_a_gap_is_not_judged(
     place: ClusterWorld, unused_tcp_port: int
 ) -> None:
