@@ -90,11 +90,12 @@ class Keeper:
         self._told = False
 
     def keep(self) -> int:
-        """Run until SIGTERM, then end every child."""
+        """Run until SIGTERM or until whoever started this is gone, then end every child."""
         signal.signal(signal.SIGTERM, self._on_term)
+        parent = os.getppid()
         for role in self._environments:
             self._fork(role)
-        while not self._told:
+        while not self._told and os.getppid() == parent:
             self._look()
             time.sleep(_LOOK_SECONDS)
         for child in self._roles:
