@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,6 +149,10 @@ class DataWorld:
             return [one[0] for one in found]
 
     def take(self, tag: str = "1") -> TakeBackup:
+        """Ask for a backup. A dump is named by the second of its snapshot: the next one waits for
+        another second."""
+        if self.keys():
+            time.sleep(1.0 - time.time() % 1.0)
         return TakeBackup(
             deployment=self.deployment,
             database=self.database,
