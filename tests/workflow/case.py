@@ -19,7 +19,8 @@ from slipway.states import Phase
 from starter.begin import first_memo, search_attributes
 from tests.fakes.plans import small_plan, small_release
 from tests.workflow.hall import Done, Hall, worker
-from tests.workflow.harness import PATIENCE, Harness
+from tests.workflow.harness import Harness
+from tests.workflow.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 QUICK = dict.fromkeys(("settle", "monitor", "final_monitor", "probe", "slice"), "100ms")

@@ -29,10 +29,9 @@ from slipway.states import Choice
 from slipway.status import StatusDocument
 from tests.fakes.activities import activities_of
 from tests.fakes.world import FakeDeployment, FakeWorld
+from tests.workflow.waiting import PATIENCE, until
 from workflows.registry import WORKFLOWS
 
-PATIENCE = 300.0
-"""Seconds of real time that a condition may take: a busy machine is no failure."""
 _OFF = TimeSkippingConfig(enabled=False, max_session_skip_count=10_000)
 _ON = TimeSkippingConfig(enabled=True, max_session_skip_count=10_000)
 
@@ -118,16 +117,7 @@ class Harness:
 
     async def reaches(self, condition: Callable[[StatusDocument], bool]) -> StatusDocument:
         """Wait (real time, no skipping) until the status fulfils a condition."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        seen = "no answer"
-        while asyncio.get_running_loop().time() < deadline:
-            with contextlib.suppress(RPCError):  # a busy worker did not answer in time: again
-                status = await self.status()
-                if condition(status):
-                    return status
-                seen = status.model_dump_json(indent=1)
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"not reached: {seen}")
+        return await until(self.status, condition)
 
     async def reaches_approval(self) -> StatusDocument:
         """Wait until the run asks for approval."""

@@ -5,7 +5,8 @@ from collections.abc import Awaitable
 
 from temporalio import activity
 
-from tests.workflow.harness import PATIENCE, Harness
+from tests.workflow.harness import Harness
+from tests.workflow.waiting import PATIENCE
 
 
 class Hold:

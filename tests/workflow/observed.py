@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.around import Around
@@ -26,10 +25,9 @@ from slipway.messages.observe import (
 from slipway.plan import Plan
 from tests.fakes.observing import FakeLooks, looked, observing_activities, standing
 from tests.fakes.world import FakeWorld
+from tests.workflow.waiting import PATIENCE, until
 from workflows.registry import OBSERVING
 
-PATIENCE = 300.0
-"""Seconds of real time that a condition may take: a busy machine is no failure."""
 QUICK = {"settle": "50ms", "monitor": "100ms", "slice": "50ms"}
 
 
@@ -91,16 +89,7 @@ class Observed:
 
     async def reaches(self, condition: Callable[[ObserveState], bool]) -> ObserveState:
         """Wait until the state fulfils a condition."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        seen = "no answer"
-        while asyncio.get_running_loop().time() < deadline:
-            with contextlib.suppress(RPCError):  # a busy worker did not answer in time: again
-                state = await self.state()
-                if condition(state):
-                    return state
-                seen = state.model_dump_json(indent=1)
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"not reached: {seen}")
+        return await until(self.state, condition)
 
     async def judged(self, number: int = 1) -> Observation:
         """Wait for the verdict on a rollout."""

@@ -26,7 +26,8 @@ from slipway.status import StatusDocument, status_of
 from tests.fakes.plans import small_plan, small_release
 from tests.unit.examples import fresh_run
 from tests.workflow.hall import until, worker
-from tests.workflow.harness import PATIENCE, Harness
+from tests.workflow.harness import Harness
+from tests.workflow.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 _QUICK = dict.fromkeys(("settle", "monitor", "final_monitor", "probe", "slice"), "100ms")

@@ -24,8 +24,9 @@ from slipway.states import Outcome, Phase
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.world import says
-from tests.workflow.harness import PATIENCE, Harness, reset_before
+from tests.workflow.harness import Harness, reset_before
 from tests.workflow.holds import Hold, images, nothing
+from tests.workflow.waiting import PATIENCE
 
 PHASES = ("backup", "roll_out", "roll_back")
 HELD = {"backup": "backup.take", "roll_out": "rollout.wait", "roll_back": "rollout.wait"}

@@ -19,7 +19,8 @@ from tests.fakes.plans import small_plan
 from tests.fakes.world import says
 from tests.workflow.case import ROOT
 from tests.workflow.hall import Done
-from tests.workflow.observed import PATIENCE, QUICK, Observed
+from tests.workflow.observed import QUICK, Observed
+from tests.workflow.waiting import PATIENCE
 
 
 @dataclass

@@ -23,7 +23,8 @@ from slipway.states import (
 from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.world import fails, says
-from tests.workflow.harness import PATIENCE, Harness
+from tests.workflow.harness import Harness
+from tests.workflow.waiting import PATIENCE
 
 
 def document(result: DeploymentResult) -> StatusDocument:

@@ -13,12 +13,12 @@ from temporalio.client import Client
 from slipway.explain import MOST_LINES
 from tests.workflow.case import Case
 from tests.workflow.hall import Done, Hall
-from tests.workflow.harness import PATIENCE
 from tests.workflow.pasting import paste
 from tests.workflow.people_situations import PEOPLE
 from tests.workflow.reason_situations import REASONS
 from tests.workflow.server_situations import SERVER
 from tests.workflow.situations import Situation
+from tests.workflow.waiting import PATIENCE
 
 SITUATIONS = [*REASONS, *PEOPLE, *SERVER]
 _AT_ONCE = 6
