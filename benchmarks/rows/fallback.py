@@ -106,7 +106,7 @@ def _probe(production: psycopg.Connection, copy: psycopg.Connection) -> float:
     while (copy.execute(_SEEN).fetchone() or [None])[0] != key:
         if time.monotonic() - done > _PATIENCE:
             raise RuntimeError("The fallback does not catch up.")
-        time.sleep(0.0005)
+        time.sleep(0.0005)  # the resolution of what is measured; the copy tells nobody
     return time.monotonic() - done
 
 
@@ -119,7 +119,7 @@ def _opened(world: World, side: str) -> psycopg.Connection:
         except psycopg.OperationalError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.01)
+            time.sleep(0.01)  # refused until then; the deadline above ends it
 
 
 def _figures(raw: list[dict[str, Any]]) -> list[Figure]:

@@ -44,7 +44,7 @@ SELECT c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::tex
         AND (x.relid = c.oid OR x.relid IN (SELECT relid FROM pg_partition_tree(c.oid))))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't' AND {NOT_OURS}
-ORDER BY n.nspname, c.relname"""  # noqa: S608 - put together of constants
+ORDER BY n.nspname, c.relname"""  # noqa: S608 - NOT_OURS is a constant
 
 COLUMNS = """
 SELECT a.attrelid::int8, a.attnum, a.attname, a.atttypid::int8, a.atttypmod,

@@ -23,7 +23,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition AND {NOT_OURS}
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                     AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY 2"""  # noqa: S608 - put together of constants
+ORDER BY 2"""  # noqa: S608 - NOT_OURS is a constant
 
 
 @dataclass(frozen=True)

@@ -80,4 +80,4 @@ class Production:
         while self._connection.execute(_RUNNING, [str(xid)]).fetchone():
             if time.monotonic() > deadline:
                 raise psycopg.OperationalError(f"transaction {xid} does not become visible")
-            time.sleep(0.005)
+            time.sleep(0.005)  # no statement waits for a transaction to be seen

@@ -114,7 +114,7 @@ class Stream:
                 raise psycopg.OperationalError(
                     f"the slot {self._slot} is still held by the server process {holder}"
                 )
-            time.sleep(0.05)
+            time.sleep(0.05)  # a server process ends when it next looks, and tells nobody
 
     def _explained(self, error: Exception) -> Exception:
         if isinstance(error, psycopg.OperationalError | FallbackLost):
