@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 
 from activities.probing import Prober
-from slipway.checks import Flow, Step
+from slipway.checks import Flow, HtmlPage, Step
 from slipway.errors import SlipwayError
 from slipway.judgements import answers
 from slipway.judgements.corruption import judge_probe
 from slipway.judgements.log_templates import new_kinds, templates
+from slipway.judgements.rendered import judge_rendered, missing
 from slipway.messages.watch import Checked, CheckService, RunFlows, RunProbes
-from slipway.plan import ServiceKind
+from slipway.plan import Service, ServiceKind
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 if TYPE_CHECKING:
+    from activities.adapters.browser import Browser
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
     from activities.adapters.probes import Probes
@@ -34,8 +36,12 @@ _AGAIN = 1.0
 class Checks:
     """Checks that are run once, with a few tries."""
 
-    def __init__(self, http: "Http", cluster: "Cluster", probes: "Probes") -> None:
-        """`http` asks services, `cluster` reads logs, `probes` asks the database."""
+    def __init__(
+        self, http: "Http", cluster: "Cluster", probes: "Probes", browser: "Browser"
+    ) -> None:
+        """`http` asks services, `cluster` reads logs, `probes` asks the database, `browser` shows
+        pages whose scripts shall have run."""
+        self._browser = browser
         self._http = http
         self._cluster = cluster
         self._probes = probes
@@ -43,7 +49,8 @@ class Checks:
 
     @activity.defn(name="check.service")
     async def service(self, request: CheckService) -> Checked:
-        """Check a service: its health, then its critical functions. Three failures are ROLLBACK."""
+        """Check a service: its health, its page in a browser where the plan wants that, then its
+        critical functions. Three failures are ROLLBACK."""
         service = request.service
 
         async def healthy() -> str:
@@ -66,11 +73,27 @@ class Checks:
         verdicts = [_verdict(Signal.HEALTH, Reason.OK, service.name, f"{said}.")]
         if kinds := await self._new_kinds(request):
             verdicts.append(_verdict(Signal.LOGS, Reason.OK, service.name, kinds))
+        if service.page and service.page.rendered:
+            verdicts.append(await self._rendered(service, service.page, request))
         addresses = {**request.addresses, service.name: service.url or ""}
         for flow in service.critical:
             tried = self._flow(flow, addresses, request.tries, request.every, Signal.CRITICAL)
             verdicts.append(await tried)
         return Checked(verdicts=verdicts)
+
+    async def _rendered(self, service: Service, page: HtmlPage, request: CheckService) -> Verdict:
+        address = (service.url or "").rstrip("/") + page.path
+
+        async def shows() -> str:
+            seen = await self._browser.look(address, lambda text: missing(page, text) is None)
+            return judge_rendered(page, seen.text, seen.complaint, stuck=seen.stuck)
+
+        name, problem = service.name, await _tried(shows, request.tries, request.every)
+        if not problem:
+            because = f"{name}: a browser shows {page.path} as expected."
+            return _verdict(Signal.CRITICAL, Reason.OK, name, because)
+        because = f"{name}: {problem}, {request.tries} tries in a row."
+        return _verdict(Signal.CRITICAL, Reason.CRITICAL_FUNCTION_BROKEN, name, because)
 
     async def _new_kinds(self, request: CheckService) -> str:
         """Return which kinds of error lines are new, for people; empty: none, or nobody asked. A

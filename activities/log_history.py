@@ -2,19 +2,16 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from slipway.errors import Absent
+from activities.log_source import LogSource
 from slipway.judgements import log_templates
 from slipway.judgements import workload as objects
-from slipway.judgements.logs import classify
+from slipway.judgements.logs import MOST_LINES, LogLine, classify
 from slipway.judgements.workload import Raw
 from slipway.messages.rollout import Workload
-from slipway.plan import LogClass
-
-if TYPE_CHECKING:
-    from activities.adapters.cluster import Cluster
+from slipway.plan import LogClass, Loki
 
 
 @dataclass(frozen=True)
@@ -27,23 +24,70 @@ class LogsBefore:
     """Which kinds of error lines there were (`log_templates`)."""
 
 
-async def logs_before(
-    cluster: "Cluster", work: Workload, pods: list[Raw], logs: list[LogClass], baseline: float
-) -> LogsBefore:
-    """Read the `baseline` seconds before now, of a younger pod those since it was born."""
+@dataclass(frozen=True)
+class Past:
+    """The time before, of one service."""
+
+    work: Workload
+    pods: list[Raw]
+    """Those that are there."""
+    pattern: str
+    """A regular expression of the names of all its pods, those that are gone as well."""
+    logs: list[LogClass]
+    baseline: float
+    """Seconds."""
+    born: float
+    """When the service came to be, in unix seconds."""
+
+
+async def logs_before(source: LogSource, past: Past, loki: Loki | None) -> LogsBefore:
+    """Read the `baseline` seconds before now: from Loki of all pods that the service had then, from
+    Kubernetes of those that are there, of a younger pod those seconds since it was born."""
+    total = _Total(past.logs)
+    if loki is not None:
+        seconds = _age(past.born, past.baseline)
+        since = time.time() - seconds
+        lines = await source.of_store(loki, past.work, past.pods, past.pattern, since)
+        total.add(lines, min(seconds, await _told_of(source, past, loki, lines, since)))
+        return total.told()
+    for pod in past.pods:
+        seconds = _age(objects.born(pod), past.baseline)
+        total.add(await source.of_pod(past.work, pod, time.time() - seconds), seconds)
+    return total.told()
+
+
+async def _told_of(
+    source: LogSource, past: Past, loki: Loki, lines: list[LogLine], since: float
+) -> float:
+    """Return of how many seconds before now the lines tell: Loki may hold less than pods wrote, and
+    of very many lines the newest are read."""
     now = time.time()
-    total = dict.fromkeys(classify([], logs), 0.0)
-    kinds: Counter[str] = Counter()
-    for pod in pods:
-        seconds = min(baseline, max(1.0, now - objects.born(pod)))
-        try:
-            lines = await cluster.pod_log(
-                work.namespace, objects.name_of(pod), work.container, since_seconds=seconds
-            )
-        except Absent:
-            continue  # went away since the pods were listed
-        recent = [one for one in lines if one.at >= now - seconds]
-        kinds += log_templates.templates(recent)
-        for name, count in classify(recent, logs).items():
-            total[name] += count / seconds
-    return LogsBefore(total, log_templates.kept(kinds))
+    if len(lines) >= MOST_LINES:
+        return max(1.0, now - lines[0].at)
+    oldest = await source.oldest(loki, past.work, past.pattern, since)
+    wrote = await source.first_of(past.work, past.pods, since)
+    if oldest is None or wrote is None or oldest - wrote <= loki.delay:
+        return now - since
+    return max(1.0, now - oldest)
+
+
+def _age(born: float, most: float) -> float:
+    return min(most, max(1.0, time.time() - born))
+
+
+class _Total:
+    def __init__(self, logs: list[LogClass]) -> None:
+        self._logs = logs
+        self._per_second = dict.fromkeys(classify([], logs), 0.0)
+        self._kinds: Counter[str] = Counter()
+
+    def add(self, lines: Iterable[LogLine], seconds: float) -> None:
+        """Add the lines of so many seconds."""
+        lines = list(lines)
+        self._kinds += log_templates.templates(lines)
+        for name, count in classify(lines, self._logs).items():
+            self._per_second[name] += count / seconds
+
+    def told(self) -> LogsBefore:
+        """Return all of it."""
+        return LogsBefore(self._per_second, log_templates.kept(self._kinds))

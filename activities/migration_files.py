@@ -3,12 +3,12 @@
 import asyncio
 import hashlib
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+from activities.scratch import scratch
 from slipway.errors import MigrationRefused
 from slipway.judgements.migration_text import MigrationText, folder_when, folders_sha256, is_folder
 from slipway.judgements.migrations import LARGEST_FILE, parse_journal
@@ -139,11 +139,8 @@ async def copied(root: Path) -> AsyncIterator[Path]:
     What is read from the copy and what is run there are the same files, whatever happens to the
     original meanwhile. Installed packages are not copied but linked.
     """
-    holder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-migrate-"))
-    try:
+    async with scratch("migrate") as holder:
         yield await asyncio.to_thread(_copy, root, holder / "workspace")
-    finally:
-        await asyncio.to_thread(shutil.rmtree, holder, ignore_errors=True)
 
 
 def _copy(root: Path, target: Path) -> Path:

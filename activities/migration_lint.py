@@ -1,11 +1,10 @@
 """Pending SQL read by a linter, squawk, in a folder of its own."""
 
 import asyncio
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from activities.scratch import scratch
 from slipway.errors import SlipwayError
 from slipway.judgements.lint import WANTED, lint_findings, parse_linted
 from slipway.judgements.migration_text import MigrationText
@@ -40,16 +39,13 @@ async def linted(
 
 
 async def _printed(project: "Project", sql: str) -> str:
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-lint-"))
-    try:
+    async with scratch("lint") as folder:
         await asyncio.to_thread(_write, folder / "migration.sql", sql)
         command = [project.beside("squawk"), "--reporter=json", "--assume-in-transaction"]
         command.append(f"--include={','.join(WANTED)}")
         done = await project.run(
             [*command, "migration.sql"], folder, deadline=_DEADLINE, keep=_LONGEST
         )
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     if done.code not in (0, 1):
         raise SlipwayError(f"squawk failed: {done.words}.", "Install squawk-cli anew.")
     return done.stdout.strip() or "[]"

@@ -195,12 +195,14 @@ async def _apply(
         budget = statement_budget(request.rehearsed.slowest, plan.deadline)
         if request.slot:
             await work.log_whole(request.slot, request.rehearsed.changed)
+    locked = request.rehearsed.locked if request.rehearsed else []
+    patience = plan.lock_timeout
     for number in range(1, plan.lock_attempts + 1):
         progress.say(f"{' '.join(plan.command)}: attempt {number} of {plan.lock_attempts}")
         ran = await work.attempt(
             plan.command,
             workspace,
-            lock_timeout=plan.lock_timeout,
+            lock_timeout=patience,
             deadline=max(1.0, ends - time.monotonic()),
             statement=budget,
         )
@@ -210,12 +212,14 @@ async def _apply(
         await work.check_fence()
         if ran.error is None or ran.error.sqlstate not in _GIVES_WAY or ran.code == 0:
             raise _failed(ran, left)
-        if time.monotonic() > ends:
+        if time.monotonic() > ends or number == plan.lock_attempts:
             break
         await asyncio.sleep(min(_LONGEST_PAUSE, 0.2 * number))
+        patience = await work.patience(locked, plan.lock_timeout)
     raise MigrationFailed(
         f"The migration gave way to other sessions {number} times without getting its locks.",
-        "Find the long transaction in pg_stat_activity, or choose a quieter hour.",
+        "Find the long transaction in pg_stat_activity (or the autovacuum against wraparound, "
+        "which gives way to nobody), or choose a quieter hour.",
     )
 
 

@@ -1,7 +1,6 @@
 """Looks at the environment and at staging before anything is changed. Changes nothing: the one
 object that is written to try the bucket's rights is removed again."""
 
-import time
 from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,25 +12,26 @@ from activities.cluster_look import ClusterLook
 from activities.database_look import DatabaseLook
 from activities.looks import Looker, all_of, block
 from activities.record import Records
+from activities.signal_look import SignalLook
 from activities.staging import StagingLook
-from slipway.errors import Unreachable
+from slipway.addresses import addresses_of, not_loopback
 from slipway.judgements import environment as wanted
-from slipway.judgements.counters import Unreadable
 from slipway.judgements.database_ready import Standing
 from slipway.judgements.database_rights import Login
-from slipway.judgements.queries import fill
 from slipway.judgements.worker import judge_programs, programs
 from slipway.messages.preflight import EnvironmentReport, Finding, Preflight, StagingReport
 from slipway.messages.record import FindRecords, Place, ReadRecord, RecordSummary
 from slipway.plan import Plan
 
 if TYPE_CHECKING:
+    from activities.adapters.browser import Browser
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
     from activities.adapters.object_store import ObjectStore
     from activities.adapters.postgres.adapter import Postgres
     from activities.adapters.project import Project
     from activities.adapters.prometheus import Prometheus
+    from activities.log_source import LogSource
 
 
 class EnvironmentChecks:
@@ -43,14 +43,18 @@ class EnvironmentChecks:
         postgres: "Postgres",
         store: "ObjectStore",
         metrics: "Prometheus",
+        logs: "LogSource",
         http: "Http",
         project: "Project",
+        browser: "Browser",
     ) -> None:
         """`project` runs the project's own programs, as the migration will."""
+        self._browser = browser
         self._cluster = cluster
         self._postgres = postgres
         self._store = store
         self._metrics = metrics
+        self._logs = logs
         self._http = http
         self._project = project
         self._records = Records(store)
@@ -101,6 +105,7 @@ class EnvironmentChecks:
         plan, make = request.plan, looker.make
         cluster = ClusterLook(self._cluster, self._http, plan)
         bucket = BucketLook(self._store, plan)
+        signals = SignalLook(self._metrics, self._logs, self._browser, plan)
         return [
             make("cluster", "slipway's Role", cluster.production_rights),
             make("staging", "slipway's Role in staging", cluster.staging_rights),
@@ -109,27 +114,12 @@ class EnvironmentChecks:
             make("cluster", "the version of Kubernetes", cluster.version),
             make("addresses", "the addresses of the services", cluster.addresses),
             make("bucket", f"bucket {plan.backup.bucket}", bucket.protection),
-            make("metrics", "Prometheus", partial(self._prometheus, plan)),
+            make("metrics", "Prometheus", signals.prometheus),
+            make("metrics", "Loki", signals.loki),
             make("worker", "the worker's programs", partial(self._programs, plan)),
+            make("worker", "the worker's browser", signals.pages),
             make("bucket", "older records", partial(self._older, request)),
         ]
-
-    async def _prometheus(self, plan: Plan) -> list[Finding]:
-        """Prometheus answers, scrapes something, and knows the services."""
-        url, now = plan.metrics.url, time.time()
-        answer = await self._metrics.number(url, "count(up == 1)", now)
-        if isinstance(answer, Unreadable):
-            raise Unreachable(f"{answer.because}.", answer.remedy)
-        found = []
-        for name in ("requests", "latency"):
-            query = fill(getattr(plan.metrics, name), namespace=plan.kubernetes.namespace)
-            if isinstance(await self._metrics.vector(url, f"count({query})", now), Unreadable):
-                what = f"Prometheus holds no series for `metrics.{name}` of the plan: {query}"
-                remedy = "Correct the selector, or let the services be scraped: without them a "
-                remedy += "new version cannot be judged by its traffic."
-                one = Finding(severity="note", group="metrics", what=what, remedy=remedy)
-                found.append(one)
-        return found
 
     async def _programs(self, plan: Plan) -> list[Finding]:
         """Programs of the project's commands run where the worker runs."""
@@ -144,7 +134,7 @@ class EnvironmentChecks:
         if plan.time_scale <= 1:
             return []
         labels = await self._cluster.namespace_labels(plan.kubernetes.namespace)
-        far = wanted.not_loopback({**wanted.addresses_of(plan), **self._postgres.hosts(plan)})
+        far = not_loopback({**addresses_of(plan), **self._postgres.hosts(plan)})
         setting = standing.local_setting if standing else None
         return wanted.local_only(plan.time_scale, far, labels, setting)
 

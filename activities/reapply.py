@@ -2,11 +2,7 @@
 
 import asyncio
 import secrets
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +11,7 @@ import zstandard
 from temporalio import activity
 
 from activities.heartbeat import Progress, current_progress
+from activities.scratch import scratch
 from slipway.errors import BadInput, ForeignChange
 from slipway.judgements.rows_file import RowVerdict
 from slipway.messages.reapply import (
@@ -57,7 +54,7 @@ class Reapply:
         """
         began, progress = time.monotonic(), current_progress()
         async with (
-            _folder() as folder,
+            scratch("reapply") as folder,
             self._postgres.reapplying(request.database, request.fence) as work,
         ):
             await work.look(request.ledger)
@@ -192,12 +189,3 @@ def _unwritten(spool: "Spool") -> list[RowOutcome]:
         if len(found) == _SHOWN:
             break
     return found
-
-
-@asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
-    path = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-reapply-"))
-    try:
-        yield path
-    finally:
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)

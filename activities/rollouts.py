@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from temporalio import activity
 
 from activities.heartbeat import Progress, current_progress
-from activities.log_history import logs_before
+from activities.log_history import Past, logs_before
+from activities.log_source import LogSource
 from activities.settings import Settings
 from slipway.errors import Absent, ChangedMeanwhile, ForeignChange, SlipwayError, Unreachable
 from slipway.judgements import images, writes
 from slipway.judgements import workload as objects
+from slipway.judgements.counters import pods_of_any_version
 from slipway.judgements.logs import LogLine
 from slipway.judgements.pods import Trouble
 from slipway.judgements.rollout import (
@@ -54,9 +56,12 @@ _MISSES = 30
 class Rollouts:
     """Deployments of one cluster."""
 
-    def __init__(self, cluster: "Cluster", *, stands: Mapping[str, float] = STANDS) -> None:
+    def __init__(
+        self, cluster: "Cluster", logs: LogSource, *, stands: Mapping[str, float] = STANDS
+    ) -> None:
         """`cluster` holds the Deployments; `stands`: how long each sign of doom must last."""
         self._cluster = cluster
+        self._logs = logs
         self._settings = Settings(cluster)
         self._stands = stands
 
@@ -76,7 +81,15 @@ class Rollouts:
         settings = await self._settings.of(work.namespace, captured.template)
         more: dict[str, Any] = {"image_ids": ids, "settings": settings}
         if request.logs:
-            before = await logs_before(self._cluster, work, current, request.logs, request.baseline)
+            past = Past(
+                work=work,
+                pods=current,
+                pattern=pods_of_any_version(work.deployment),
+                logs=request.logs,
+                baseline=request.baseline,
+                born=objects.born(deployment),
+            )
+            before = await logs_before(self._logs, past, request.loki)
             more |= {"log_rates": before.per_second, "log_templates": before.kinds}
         return captured.model_copy(update=more)
 

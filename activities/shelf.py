@@ -2,11 +2,7 @@
 
 import asyncio
 import hashlib
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +12,7 @@ from temporalio import activity
 from activities.backups import parsed
 from activities.heartbeat import current_progress
 from activities.kept import Found, Objects
+from activities.scratch import scratch
 from slipway.errors import BackupFailed, BackupNotRestorable, BadInput, SlipwayError
 from slipway.judgements.backup import MANIFESTS, side_name
 from slipway.judgements.database_ready import judge_room
@@ -71,7 +68,7 @@ class Shelf:
         """
         began = time.monotonic()
         found = await self._found(request)
-        async with _folder() as folder:
+        async with scratch("verify") as folder:
             faults = await self._faults(request, found, folder)
         return VerifiedBackup(
             backup=found.shelved,
@@ -204,12 +201,3 @@ class Shelf:
                 return [*notes, f"Whether production is the same was not seen: {error.what}"]
             notes += elsewhere(found.manifest, here)
         return notes
-
-
-@asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
-    path = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-verify-"))
-    try:
-        yield path
-    finally:
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)

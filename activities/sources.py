@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from slipway.errors import Absent, SlipwayError
+from slipway.errors import SlipwayError
 from slipway.judgements import workload as objects
 from slipway.judgements.counters import (
     Pods,
@@ -17,7 +17,7 @@ from slipway.judgements.counters import (
     prefix_of,
     quantile,
 )
-from slipway.judgements.logs import ErrorLines, LogLine, classify, in_steps
+from slipway.judgements.logs import ErrorLines, classify, in_steps
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import coverage
 from slipway.judgements.workload import Raw
@@ -26,6 +26,7 @@ from slipway.messages.watch import Reading, Watched, WatchSlice
 if TYPE_CHECKING:
     from activities.adapters.cluster import Cluster
     from activities.adapters.prometheus import Prometheus
+    from activities.log_source import LogSource
 
 _LOOKBACK = 5.0
 """Seconds beside two scrapes, before a window, in which a counter's last sample is looked for."""
@@ -34,9 +35,12 @@ _LOOKBACK = 5.0
 class Sources:
     """Reads, and keeps what was read last. What could not be read says so: it is never zero."""
 
-    def __init__(self, cluster: "Cluster", metrics: "Prometheus", request: WatchSlice) -> None:
+    def __init__(
+        self, cluster: "Cluster", metrics: "Prometheus", logs: "LogSource", request: WatchSlice
+    ) -> None:
         self._cluster = cluster
         self._metrics = metrics
+        self._logs = logs
         self._request = request
         self.pods: list[Raw] = []
         self.pods_missing: Unreadable | None = None
@@ -136,9 +140,10 @@ class Sources:
         name, baseline = watched.service.name, self._request.baseline
         past = watched.log_rates is None and not watched.replaced
         since = began - baseline if past else began
-        reads = (self._log_of(watched, pod, since) for pod in self.pods_of(watched))
+        work, pods = watched.workload, self.pods_of(watched)
+        pattern = regex_of([watched])
         try:
-            lines = [line for found in await asyncio.gather(*reads) for line in found]
+            lines = await self._logs.of_pods(self._request.loki, work, pods, pattern, since)
         except SlipwayError as error:
             self.lines[name] = Unreadable(error.what.rstrip("."), error.remedy)
             return
@@ -147,18 +152,6 @@ class Sources:
         before = classify((one for one in lines if one.at < began), self._request.logs)
         usual = {key: count / baseline for key, count in before.items()}
         self.rates[name] = usual if watched.log_rates is None else dict(watched.log_rates)
-
-    async def _log_of(self, watched: Watched, pod: Raw, since: float) -> list[LogLine]:
-        try:
-            found = await self._cluster.pod_log(
-                watched.workload.namespace,
-                objects.name_of(pod),
-                watched.workload.container,
-                since_seconds=time.time() - since,
-            )
-        except Absent:
-            return []  # went away since the pods were listed
-        return [line for line in found if line.at >= since]
 
     async def _samples(
         self, selector: str, watched: list[Watched], at: float, began: float

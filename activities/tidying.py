@@ -1,4 +1,4 @@
-"""What a run that changed nothing has left: side databases, files, objects that are no backup."""
+"""What a run that changed nothing has left: side databases, objects that are no backup."""
 
 from typing import TYPE_CHECKING
 
@@ -44,10 +44,7 @@ class Janitor:
         say("removing objects that are no backup")
         objects, locked = await self._objects(request.place)
         objects += await self._uploads(request.place)
-        folders = await self._folders(request)
-        return Tidied(
-            slots=slots, databases=databases, objects=objects, folders=folders, left=left + locked
-        )
+        return Tidied(slots=slots, databases=databases, objects=objects, left=left + locked)
 
     async def _databases(self, request: TidyRun) -> tuple[list[str], list[str]]:
         database, deployment = request.database, request.place.deployment
@@ -60,14 +57,6 @@ class Janitor:
             except SlipwayError as error:
                 left.append(f"{name}: {error.what}")
         return gone, left
-
-    async def _folders(self, request: TidyRun) -> list[str]:
-        """Only those of this machine: another worker's go when it begins the same work again."""
-        names = await self._postgres.left_folders()
-        mine = judgement.left_databases(names, request.database.name, request.place.deployment)
-        for name in mine:
-            await self._postgres.drop_folder(name)
-        return mine
 
     async def _objects(self, place: Place) -> tuple[list[str], list[str]]:
         gone, left = [], []

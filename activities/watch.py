@@ -15,15 +15,21 @@ if TYPE_CHECKING:
     from activities.adapters.http import Http
     from activities.adapters.probes import Probes
     from activities.adapters.prometheus import Prometheus
+    from activities.log_source import LogSource
 
 
 class Watch:
     """Watches by every signal there is: health, pods, traffic, logs, corruption probes."""
 
     def __init__(
-        self, cluster: "Cluster", metrics: "Prometheus", http: "Http", probes: "Probes"
+        self,
+        cluster: "Cluster",
+        metrics: "Prometheus",
+        logs: "LogSource",
+        http: "Http",
+        probes: "Probes",
     ) -> None:
-        self._instruments = Instruments(cluster, metrics, Prober(http, cluster), probes)
+        self._instruments = Instruments(cluster, metrics, logs, Prober(http, cluster), probes)
 
     @activity.defn(name="watch.slice")
     async def slice(self, request: WatchSlice) -> SliceSeen:

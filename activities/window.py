@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from activities.adapters.cluster import Cluster
     from activities.adapters.probes import Probes
     from activities.adapters.prometheus import Prometheus
+    from activities.log_source import LogSource
 
 _SIDE_BY_SIDE = 20
 _LEAST_PAUSE = 0.25
@@ -63,6 +64,7 @@ class Instruments:
 
     cluster: "Cluster"
     metrics: "Prometheus"
+    logs: "LogSource"
     prober: Prober
     probes: "Probes"
 
@@ -89,7 +91,7 @@ class Window:
         self._seen = _Seen(failing=dict(before.failing), asked=dict(before.asked))
         self._alarm = asyncio.Event()
         self._limit = asyncio.Semaphore(_SIDE_BY_SIDE)
-        self._sources = Sources(instruments.cluster, instruments.metrics, request)
+        self._sources = Sources(instruments.cluster, instruments.metrics, instruments.logs, request)
         self._mark = before
 
     async def watch(self) -> SliceSeen:

@@ -20,7 +20,7 @@ from activities.fallbacks import Fallbacks
 from benchmarks import seeding
 from benchmarks.clients import Clients, Order, running
 from devstack.stack import Stack
-from devstack.world.database import access
+from devstack.world.database import access, templates
 from slipway.messages.fallback import EndFallback, FollowFallback
 from slipway.messages.migration import DatabaseRolledBack
 from slipway.messages.record import BackupTaken
@@ -75,7 +75,7 @@ def _drop(world: "World") -> None:
         world.run(f"SELECT pg_drop_replication_slot('{slot}')", "postgres")
     with access.taking_turns(world.stack) as connection:
         for one in world.databases():
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(one)))
+            templates.drop(connection, one)
 
 
 class World(DataWorld):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from devstack import build, compose, testing, up
 from devstack.errors import StackError
+from devstack.products import OF_TESTS, PRODUCTS
 from devstack.world import expectations
 
 
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--all", action="store_true", help="delete the data as well")
         if name == "build":
             sub.add_argument("--quiet", action="store_true", help="do not list the programs")
+            sub.add_argument("--for-tests", action="store_true", help="and what only tests need")
         if name == "faults":
             sub.add_argument("--json", action="store_true", help="print JSON")
         if name == "sweep":
@@ -103,9 +105,10 @@ def _status(_: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    programs = build.ensure()
+    wanted = (*PRODUCTS, *OF_TESTS) if options.for_tests else PRODUCTS
+    programs = build.ensure(wanted)
     if options.quiet:
-        print(f"{len(programs)} programs of the local stack are there")
+        print(f"all {len(programs)} programs are there")
         return 0
     for name, path in programs.items():
         print(f"{name:28} {path}")

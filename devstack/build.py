@@ -104,7 +104,7 @@ def reported_version_line(path: Path, program: Program) -> tuple[int, int] | Non
             [path, *program.version_argument.split()],
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=60,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -40,8 +40,10 @@ def fetch(product: Product, out: Path, run: Run) -> None:
         run(["dpkg-deb", "--extract", file.name, "unpacked"], files)
     library = out / "lib"
     library.mkdir()
-    for path in (files / "unpacked").rglob("lib*.so.*"):
+    for path in (files / "unpacked").rglob("lib*.so*"):
         shutil.copy2(path, library / path.name, follow_symlinks=False)
+    if product.beside:
+        shutil.copytree(files / "unpacked" / product.beside, library, dirs_exist_ok=True)
     for program in product.programs:
         shutil.copy2(files / "unpacked" / program.package, library / program.name)
         start = out / program.name

@@ -23,6 +23,9 @@ from devstack.errors import StackError, tail
 POLL_SECONDS = 0.05
 LOG_BYTES = 20_000_000
 KILL_SECONDS = 10.0
+# Servers in Go collect the garbage of small heaps often, and one machine with few cores runs them
+# all. The limit makes them collect as usual once a heap is large.
+RARE_COLLECTIONS = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ def _end(name: str, remains: Remains) -> None:
 def _plain_environment() -> dict[str, str]:
     """What servers inherit: no proxies and no credentials of the caller."""
     keep = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "XDG_CACHE_HOME", "VIRTUAL_ENV")
-    return {key: os.environ[key] for key in keep if key in os.environ}
+    return {key: os.environ[key] for key in keep if key in os.environ} | RARE_COLLECTIONS
 
 
 def _group_of(user: str | None) -> int | None:

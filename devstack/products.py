@@ -27,7 +27,8 @@ class Product:
     `module` is a committed consumer module under devstack/tools (needed where the upstream
     module has replace directives, which `go install` refuses); without it `go install` does.
     `packages`: Debian packages to unpack instead of building, each with the SHA-256 of the files
-    that are known. `seconds` is about how long a cold build takes on two cores.
+    that are known; `beside`: the folder in them whose files the programs look for beside
+    themselves. `seconds` is about how long a cold build takes on two cores.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Product:
     tags: str = ""
     ldflags: str = ""
     packages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    beside: str = ""
 
 
 def _kubernetes_version_flags() -> str:
@@ -148,3 +150,47 @@ PGBOUNCER = Product(
     },
 )
 """Not part of the stack: tests start it in front of its database."""
+
+LOKI = Product(
+    "loki",
+    versions.LOKI,
+    "SLIPWAY_LOKI",
+    (Program("loki", "github.com/grafana/loki/v3/cmd/loki", "loki", "-version"),),
+    300,
+    module="loki",
+    ldflags="-X github.com/grafana/loki/v3/pkg/util/build.Version=" + versions.LOKI,
+)
+"""Not part of the stack: tests of plans that name a Loki start it."""
+
+_OF_CHROMIUM = """
+chromium-headless-shell chromium-common libasound2 libasyncns0 libatk1.0-0 libatspi2.0-0
+libblkid1 libbrotli1 libbsd0 libcap2 libdav1d6 libdbus-1-3 libdouble-conversion3 libdrm2
+libexpat1 libffi8 libflac12 libfontconfig1 libfreetype6 libgbm1 libgcrypt20 libglib2.0-0
+libgpg-error0 libgraphite2-3 libharfbuzz-subset0 libharfbuzz0b libjpeg62-turbo liblcms2-2
+liblz4-1 liblzma5 libmd0 libminizip1 libmount1 libmp3lame0 libmpg123-0 libnspr4 libnss3 libogg0
+libopenh264-7 libopenjp2-7 libopus0 libpcre2-8-0 libpng16-16 libpulse0 libselinux1 libsndfile1
+libsqlite3-0 libsystemd0 libudev1 libuuid1 libvorbis0a libvorbisenc2 libwayland-server0
+libx11-6 libx11-xcb1 libxau6 libxcb1 libxcomposite1 libxdamage1 libxdmcp6 libxext6 libxfixes3
+libxi6 libxkbcommon0 libxnvctrl0 libxrandr2 libxrender1 libzstd1 zlib1g
+"""
+
+CHROMIUM = Product(
+    "chromium",
+    versions.CHROMIUM,
+    "SLIPWAY_CHROMIUM",
+    (
+        Program(
+            "chromium-headless-shell",
+            "usr/lib/chromium/chromium-headless-shell",
+            "chromium-headless-shell",
+        ),
+    ),
+    15,
+    packages={name: {} for name in _OF_CHROMIUM.split()},
+    beside="usr/lib/chromium",
+)
+"""Not part of the stack: tests of pages in a browser start it. Debian replaces a browser's files
+with every security update, so none is pinned: apt proves them by its signed index."""
+
+OF_TESTS = (PGBOUNCER, CHROMIUM, LOKI)
+"""What only tests need, beside the stack's own."""

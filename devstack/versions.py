@@ -12,6 +12,9 @@ PROMETHEUS_MODULE = "0.314.0"
 KUBERNETES = "1.36.3"
 POSTGRES = "18"
 PGBOUNCER = "1.18.0"
+LOKI = "3.7.8"
+CHROMIUM = "150.0.0"
+"""The oldest one that tests were seen with: Debian's newest is taken."""
 
 # Only docker-compose.yml runs these. kwok's images hold a Kubernetes of the same line as ours.
 GRAFANA = "13.2.3"

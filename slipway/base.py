@@ -25,6 +25,13 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+def added(default: Any, **limits: Any) -> Any:
+    """A field that joined its model after values of that model had been written down. It is left
+    out of what travels while it has its default, so that digests of plans that are running, and
+    what is compared with a record, stay as they are."""
+    return Field(default=default, exclude_if=lambda value: bool(value == default), **limits)
+
+
 def parse_length(value: Any) -> Any:
     """Return seconds for a length written as `30s`, `2m`, `1h`, `24h`, `7d` or `250ms`.
 

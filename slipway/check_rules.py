@@ -1,11 +1,10 @@
 """The rules of `slipway check`: one generator of findings each."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from typing import Literal
-from urllib.parse import urlsplit
 
+from slipway.addresses import addresses_of, host_of, not_loopback
 from slipway.approvals import MUST_CONFIRM
 from slipway.base import say_length
 from slipway.checks import Flow
@@ -155,34 +154,14 @@ def _share(value: float) -> str:
 def _time_scale(plan: Plan, release: Release) -> Iterator[Found]:
     if plan.time_scale == 1:
         return
-    for place, url in _addresses(plan):
-        host = urlsplit(url).hostname or ""
-        if not loopback(host):
-            yield _found(
-                f"plan: {place}",
-                f"time_scale is {plan.time_scale:g}, but {host} is not this machine.",
-                "Compressed time is for the local stack only: remove time_scale.",
-            )
-
-
-def loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name or number."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _addresses(plan: Plan) -> Iterator[tuple[str, str]]:
-    for service in plan.services:
-        for key, url in (("url", service.url), ("staging_url", service.staging_url)):
-            if url:
-                yield f"services[{service.name}].{key}", url
-    yield "metrics.url", plan.metrics.url
-    if plan.notices.webhook.startswith("http"):
-        yield "notices.webhook", plan.notices.webhook
+    addresses = addresses_of(plan)
+    for place in not_loopback(addresses):
+        yield _found(
+            f"plan: {place}",
+            f"time_scale is {plan.time_scale:g}, but {host_of(addresses[place])} is not this "
+            "machine.",
+            "Compressed time is for the local stack only: remove time_scale.",
+        )
 
 
 def _patterns(plan: Plan, release: Release) -> Iterator[Found]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from slipway.base import Document, Length, Line, Name, Reference
+from slipway.base import Document, Length, Line, Name, Reference, added
 
 LONGEST_WITHIN = 15.0
 """Seconds that one step of a flow may wait: a whole try of a flow has 20."""
@@ -26,6 +26,9 @@ class HtmlPage(Document):
 
     path: Path = "/"
     contains: list[Line] = Field(min_length=1, max_length=20)
+    rendered: list[Line] = added([], max_length=20)
+    """Texts that a browser must show once the page's scripts have run. Needs a browser where the
+    worker runs (`SLIPWAY_BROWSER`)."""
 
 
 class LogHeartbeat(Document):
@@ -60,10 +63,7 @@ class Step(Document):
     headers: dict[str, Line] = {}
     body: dict[str, Any] | None = None
     expect: Expect = Expect()
-    # left out of what travels while there is none: digests of plans that are running stay
-    within: Length | None = Field(
-        default=None, le=LONGEST_WITHIN, exclude_if=lambda one: one is None
-    )
+    within: Length | None = added(None, le=LONGEST_WITHIN)
     """For what is done after an answer, such as a report that is being made: the step is asked
     again each second until its answer is as expected, for so long (never divided by time_scale)."""
     capture: dict[Variable, Pointer] = {}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from slipway.base import Document, Length, Line, Name, Person, Reference
+from slipway.base import Document, Length, Line, Name, Person, Reference, added
 from slipway.checks import Flow, Health, HtmlPage, LogHeartbeat, Path
 
 Url = Annotated[
@@ -61,8 +61,7 @@ class Service(Document):
     little_traffic: Literal["park", "proceed"] = "park"
     """What to do when there were too few requests to judge: park for a person, or go on by health,
     critical functions and probes, which the report then says."""
-    # left out of what travels while it is empty: digests of plans that are running stay
-    read_paths: list[Path] = Field(default=[], max_length=20, exclude_if=lambda value: not value)
+    read_paths: list[Path] = added([], max_length=20)
     """Paths that only read and need no login. Below one request a second a window that could not be
     judged goes on for a minute in which slipway asks them itself."""
 
@@ -111,12 +110,11 @@ class Database(Document):
     """Read-only role for corruption probes."""
     owner: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
     """Role that owns the objects; migrations act as it."""
-    # left out of what travels while it is the default: digests of plans that are running stay
-    poolers: list[Reference] = Field(default=[], max_length=20, exclude_if=lambda value: not value)
+    poolers: list[Reference] = added([], max_length=20)
     """Admin consoles (the database `pgbouncer`) of every PgBouncer between the services and the
     database: a rollback of the database pauses them, so that clients wait instead of failing.
     slipway's own connections lead to the server itself."""
-    restore_server: Reference | None = Field(default=None, exclude_if=lambda value: value is None)
+    restore_server: Reference | None = added(None)
     """A database (such as `postgres`) of another server, by the role of `url`: backups are proved,
     rehearsed on and kept ready there, which spares production disk and work. A rollback of the
     database then first fetches the copy back, while production stays open. Left out: all of it
@@ -137,31 +135,26 @@ class Migrations(Document):
         "packages/shared-schema/src/migrations"
     )
     command: list[Line] = Field(default=["pnpm", "db:migrate"], min_length=1, max_length=20)
-    # left out of what travels while it is the default: digests of plans that are running stay
-    generate: list[Line] = Field(
-        default=GENERATE, max_length=20, exclude_if=lambda value: bool(value == GENERATE)
-    )
+    generate: list[Line] = added(GENERATE, max_length=20)
     """Run by the preflight in a copy of the workspace: what it writes is a change of the schema
     without a migration. Empty: not checked, which the report then says."""
-    unchanged: Line = Field(default=UNCHANGED, exclude_if=lambda value: bool(value == UNCHANGED))
+    unchanged: Line = added(UNCHANGED)
     """What `generate` prints when there is nothing to generate. Its exit code does not tell."""
     ledger: Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$")] = (
         "drizzle.__drizzle_migrations"
     )
     lock_timeout: Length = 0.3
-    """How long a statement may wait for a lock before the attempt gives way and is retried."""
+    """How long a statement may wait for a lock before the attempt gives way and is retried. Where
+    an autovacuum is at work on a table that the rehearsal saw locked, the next attempt waits longer
+    than the server's deadlock_timeout: an autovacuum gives way to nobody sooner."""
     lock_attempts: int = Field(default=20, ge=1, le=200)
     deadline: Length = 900.0
     """Budget of the whole command in seconds (never divided by time_scale)."""
     watch: Length = 120.0
     """How long the services still on old code are watched after the migration."""
-    read_checks: list[ReadCheck] = Field(
-        default=[], max_length=50, exclude_if=lambda value: not value
-    )
+    read_checks: list[ReadCheck] = added([], max_length=50)
     """Run by the rehearsal on the migrated copy, reading only: what services on old code read."""
-    explicit_word: list[Name] = Field(
-        default=EXPLICIT, max_length=50, exclude_if=lambda value: bool(value == EXPLICIT)
-    )
+    explicit_word: list[Name] = added(EXPLICIT, max_length=50)
     """Rules whose findings an approver must accept by name: `slipway approve … --accept RULE`."""
 
 
@@ -170,19 +163,15 @@ class RollbackPolicy(Document):
 
     database: Literal["always", "when-implicated", "ask"] = "always"
     undo_window: Length = 86400.0
-    order: Literal["newest-first", "parallel"] = Field(
-        default="newest-first", exclude_if=lambda value: bool(value == "newest-first")
-    )
+    order: Literal["newest-first", "parallel"] = added("newest-first")
     """In which order services are written back. `parallel`: they are independent of one another,
     so none waits for the write of a newer one."""
-    fallback: Literal["warm", "replay", "off"] = Field(
-        default="warm", exclude_if=lambda value: bool(value == "warm")
-    )
+    fallback: Literal["warm", "replay", "off"] = added("warm")
     """How the restored copy keeps up with production while migrations are at stake: `warm` follows
     all the time and is ready in a moment; `replay` catches up only when a rollback wants it, which
     costs production nothing before but keeps its WAL; `off` stays at the snapshot, so that a
     rollback loses what was written after it."""
-    fallback_catch_up: Length = Field(default=900.0, exclude_if=lambda value: bool(value == 900.0))
+    fallback_catch_up: Length = added(900.0)
     """How long a rollback may wait for the copy to catch up before it gives the copy up (never
     divided by time_scale)."""
 
@@ -202,13 +191,10 @@ class Backup(Document):
     """Counted from the snapshot to the first production change."""
     retention: Length = 30 * 86400.0
     """Object lock."""
-    # left out of what travels while they are the default: digests of plans that are running stay
-    recipients: list[Recipient] = Field(
-        default=[], max_length=10, exclude_if=lambda value: not value
-    )
+    recipients: list[Recipient] = added([], max_length=10)
     """Dumps are encrypted to these age keys before they are stored: the worker cannot read old
     ones. Empty: not encrypted."""
-    identity: Reference | None = Field(default=None, exclude_if=lambda value: value is None)
+    identity: Reference | None = added(None)
     """The age identity for reading a backup back from the bucket. Left out: the worker has none,
     and only the side database can be gone back to without a person who decrypts."""
 
@@ -262,6 +248,31 @@ class Metrics(Document):
     """A single number: share of external calls that failed."""
 
 
+LogSelector = Annotated[
+    str, StringConstraints(pattern=r"^\{[^`\n]*\$pods[^`\n]*\}$", max_length=500)
+]
+"""A LogQL stream selector that holds `$pods`."""
+
+
+class Loki(Document):
+    """A Loki that collects the logs of the pods: error lines are then read there, of pods that are
+    gone as well. `$namespace`, `$pods` (a regex of pod names) and `$container` are filled in."""
+
+    url: Url
+    selector: LogSelector = '{namespace="$namespace",pod=~"$pods",container="$container"}'
+    """Picks the streams of a service's pods."""
+    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!._*'()|-]{1,150}$")] | None = (
+        None
+    )
+    """Sent as `X-Scope-OrgID`, where Loki serves several tenants."""
+    authorization: Reference | None = None
+    """The whole value of the `Authorization` header, such as `Bearer …` or `Basic …`."""
+    delay: Length = 15.0
+    """How long a line may take from its pod to Loki (never divided by time_scale). What a pod wrote
+    longer ago and Loki does not hold makes the logs unreadable: no lines are then no good news. A
+    window cannot see what was written in its last such moment."""
+
+
 class LogClass(Document):
     """A class of error lines that is counted against the hour before."""
 
@@ -285,7 +296,7 @@ class CorruptionProbe(Document):
 
     name: Line
     sql: Sql
-    compare: Comparison | None = Field(default=None, exclude_if=lambda value: value is None)
+    compare: Comparison | None = added(None)
 
 
 class Gate(Document):
@@ -328,7 +339,7 @@ class Timings(Document):
     shared_cause_deadline: Length = 120.0
     baseline: Length = 3600.0
     """The hour before, that logs and traffic are compared with."""
-    quiet_baseline: Length = Field(default=3600.0, exclude_if=lambda value: bool(value == 3600.0))
+    quiet_baseline: Length = added(3600.0)
     """The same for the traffic of a service below one request a second."""
     staging_window: Length = 86400.0
     aftercare_health: Length = 1800.0
@@ -411,6 +422,8 @@ class Plan(Document):
     metrics: Metrics
     limits: Limits = Limits()
     logs: list[LogClass] = Field(min_length=1, max_length=20)
+    loki: Loki | None = added(None)
+    """Left out: error lines are read from Kubernetes, as far back as the kubelet keeps them."""
     corruption: list[CorruptionProbe] = Field(default=[], max_length=50)
     gates: Gates = Gates()
     timings: Timings = Timings()
@@ -418,10 +431,7 @@ class Plan(Document):
     window: Window | None = None
     contacts: Contacts
     notices: Notices
-    # left out of what travels while it is the default: digests of plans that are running stay
-    observe: ObservePolicy = Field(
-        default=ObservePolicy(), exclude_if=lambda value: bool(value == ObservePolicy())
-    )
+    observe: ObservePolicy = added(ObservePolicy())
     overlay: dict[str, Any] = {}
     """What an overlay changed, for `status`; filled by the starter, never written by hand."""
 
@@ -448,6 +458,16 @@ class Plan(Document):
         unknown = sorted(set(self.observe.also_run) - known)
         if unknown:
             raise ValueError(f"observe.also_run: no critical function is called {unknown[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _lines_are_collected_in_time(self) -> Self:
+        most = self.lengths.monitor / 4
+        if self.loki and self.loki.delay > most:
+            raise ValueError(
+                f"loki.delay: {self.loki.delay:g} s is over a quarter of the window that is judged "
+                f"({most:g} s); let lines be collected sooner, or make timings.monitor longer"
+            )
         return self
 
     @property

@@ -204,7 +204,7 @@ def restored_lines(done: RestoredBackup) -> list[str]:
 
 def tidied_lines(done: Tidied) -> list[str]:
     """Return what is gone and what was left."""
-    gone = [*done.slots, *done.databases, *done.objects, *done.folders]
+    gone = [*done.slots, *done.databases, *done.objects]
     lines = [f"Dropped: {one}" for one in gone] or ["Nothing was left to drop."]
     return (lines if gone or not done.left else []) + [f"Left: {one}" for one in done.left]
 

@@ -111,7 +111,7 @@ def restore_to(
 def tidy(
     name: a.Name, plan: a.LostPlan = None, overlay: a.Overlay = None, json: a.Json = False
 ) -> NoReturn:
-    """Drop side databases, files and half-made objects of a run that was terminated before it
+    """Drop side databases and half-made objects of a run that was terminated before it
     changed anything. A run that ends by itself does so by itself.
 
     Backups stay, and everything that a rollback may need.

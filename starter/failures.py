@@ -10,8 +10,15 @@ _SERVER = (
 )
 
 
-_CUT_OFF = ("transport error", "connection reset", "connection closed", "broken pipe")
-"""What is left of a call whose server died under it; its status says UNKNOWN."""
+_CUT_OFF = (
+    "transport error",
+    "connection reset",
+    "connection closed",
+    "broken pipe",
+    "versioned transitions, don't match",
+)
+"""What is left of a call whose server died under it, or began anew while the call waited for news;
+its status says UNKNOWN, or that the request was wrong."""
 
 
 def explain_failure(error: BaseException) -> tuple[int, str] | None:

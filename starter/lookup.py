@@ -1,6 +1,5 @@
 """From the name people type, a deployment's ID or an environment's, to the workflow meant."""
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,12 @@ from slipway.messages.record import Place
 from slipway.messages.requests import DeploymentResult, MemoStatus
 from slipway.status import StatusDocument
 from starter.guard import REFUSED, Stop
+from starter.query import query
 from starter.session import MEMO_PLACE
 
 if TYPE_CHECKING:
     from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
     from temporalio.client import Client, WorkflowExecutionDescription, WorkflowHandle
-
-PATIENCE = 10.0
-"""Seconds that a worker gets to answer a query: one that is busy is not one that is gone."""
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,62}-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -116,8 +113,7 @@ async def ask(handle: "WorkflowHandle[Any, Any]") -> StatusDocument | None:
     from temporalio.service import RPCError
 
     try:
-        async with asyncio.timeout(PATIENCE):
-            answer: dict[str, Any] | None = await handle.query("status")
+        answer: dict[str, Any] | None = await query(handle, "status")
     except (TimeoutError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
         return None
     return None if answer is None else read_status(answer, f"The worker's answer for {handle.id}")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slipway import names
+from slipway.addresses import addresses_of, not_loopback
 from slipway.base import utc_text
 from slipway.digest import sha256_of
-from slipway.judgements.environment import addresses_of, not_loopback
 from slipway.messages.controls import Reply
 from slipway.messages.observe import (
     LabelRequest,
@@ -25,12 +25,14 @@ from slipway.messages.observe import (
 )
 from slipway.observed import summarise
 from slipway.plan import Plan
+from starter import patience
 from starter.failures import is_away
 from starter.guard import OK, REFUSED, UNREACHABLE, Stop
 from starter.inquire import served
 from starter.loading import load_plan
 from starter.observed_lines import summary_lines
 from starter.people import answered, new_request, tell
+from starter.query import query
 from starter.render import brief, printable
 from starter.session import connect, task_queue
 
@@ -40,10 +42,10 @@ if TYPE_CHECKING:
     Handle = WorkflowHandle[Any, ObserveState]
 
 _EVERY = 1.0
-_PATIENCE = 10.0
-"""Seconds that a worker gets to answer."""
 _MISSES = 120
 """Looks in a row without an answer before following ends; observing does not."""
+_AT_FIRST = 2
+"""The same before the first answer."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ async def stop(wanted: Wanted, *, person: str | None) -> int:
     handle = await _running(wanted)
     reply = await _asked(handle, "stop", request)
     with contextlib.suppress(TimeoutError):  # accepted is accepted; what is in flight ends soon
-        await asyncio.wait_for(handle.result(), 2 * _PATIENCE)
+        await asyncio.wait_for(handle.result(), patience.REPLY)
     return tell(reply, wanted.as_json)
 
 
@@ -168,16 +170,22 @@ async def _earlier(
 
 async def _follow(handle: "Handle", wanted: Wanted) -> int:
     """Print line after line until observing ends."""
-    shown, misses = await _last(handle), 0
+    shown: int | None = None
+    misses = 0
     while True:
+        news: list[News] = []
         try:
+            shown = await _last(handle) if shown is None else shown
             news = await _news(handle, shown)
             misses = 0
+        except TimeoutError:
+            misses += 1
+            if misses > (_MISSES if shown is not None else _AT_FIRST):
+                raise _nobody_tells() from None
         except Exception as error:
             misses += 1
-            if misses > _MISSES or not (is_away(error) or isinstance(error, TimeoutError)):
+            if misses > _MISSES or not is_away(error):
                 raise
-            news = []
         for one in news:
             shown = one.number
             print(_line(one, as_json=wanted.as_json), flush=True)
@@ -204,31 +212,33 @@ _SHOWN = 20
 
 
 async def _news(handle: "Handle", after: int) -> list[News]:
-    async with asyncio.timeout(_PATIENCE):
-        found: list[News] = await handle.query("news", after, result_type=list[News])
+    found: list[News] = await query(handle, "news", after, result_type=list[News])
     return found
 
 
 async def _observations(handle: "Handle") -> ObserveState:
     """Return everything seen. Raises Stop when no worker answers."""
     try:
-        async with asyncio.timeout(_PATIENCE):
-            state: ObserveState = await handle.query("observations", result_type=ObserveState)
+        state: ObserveState = await query(handle, "observations", result_type=ObserveState)
     except TimeoutError:
-        raise Stop(
-            UNREACHABLE,
-            "What was seen is kept in Temporal, but no worker answers to tell it. Start one with: "
-            "python -m worker --role observe",
-        ) from None
+        raise _nobody_tells() from None
     return state
+
+
+def _nobody_tells() -> Stop:
+    return Stop(
+        UNREACHABLE,
+        "What was seen is kept in Temporal, but no worker answers to tell it. Start one with: "
+        "python -m worker --role observe",
+    )
 
 
 async def _asked(handle: "Handle", name: str, request: LabelRequest | StopObserving) -> Reply:
     unanswered = (
-        f"No worker took the request within {_PATIENCE:.0f} s. Start one with: "
+        f"No worker took the request within {patience.REPLY:.0f} s. Start one with: "
         "python -m worker --role observe"
     )
-    return await answered(handle, name, request, _PATIENCE, unanswered)
+    return await answered(handle, name, request, unanswered)
 
 
 async def _need_a_worker(client: "Client") -> None:

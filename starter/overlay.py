@@ -29,6 +29,7 @@ ALLOWED: tuple[tuple[str, ...], ...] = (
     ("services", "*", "deployment"),
     ("metrics", "url"),
     ("metrics", "scrape_interval"),
+    ("loki",),
     ("notices", "webhook"),
     ("contacts",),
     ("approvals", "roles"),

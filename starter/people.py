@@ -16,14 +16,14 @@ from slipway.markdown import short
 from slipway.messages.controls import Acknowledge, Approve, Control, Reject, Reply, Resolve
 from slipway.states import Choice, Outcome
 from slipway.subject import Subject
+from starter import patience
 from starter.guard import OK, REFUSED, UNREACHABLE, Stop
-from starter.lookup import PATIENCE, Found, find
+from starter.lookup import Found, find
+from starter.query import query
 from starter.render import clean
 from starter.session import connect
 from starter.stand import asked, stand_of
 
-_PATIENCE = 20.0
-"""Seconds that a worker gets to answer a request."""
 _EVERY = 0.3
 
 Update = Approve | Reject | Acknowledge | Resolve
@@ -139,13 +139,13 @@ async def signal(found: Found, kind: str, speaker: Speaker) -> Reply:
     )
     await found.handle.signal(kind, request)
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(patience.REPLY):
             return await _reply(found, request.request)
     except TimeoutError:
         raise Stop(
             UNREACHABLE,
             f"{kind} was sent and is kept ({request.request}), but no worker has answered within "
-            f"{_PATIENCE:.0f} s. Start a worker; then look with: slipway status {found.id}",
+            f"{patience.REPLY:.0f} s. Start a worker; then look with: slipway status {found.id}",
         ) from None
 
 
@@ -156,27 +156,25 @@ async def update(found: Found, kind: str, request: Update) -> Reply:
 
 async def _update(handle: Any, kind: str, request: Update) -> Reply:
     unanswered = (
-        f"No worker took the {kind} within {_PATIENCE:.0f} s; nothing is known to have been "
+        f"No worker took the {kind} within {patience.REPLY:.0f} s; nothing is known to have been "
         "recorded. Start a worker, look with slipway status, then ask again."
     )
-    return await answered(handle, kind, request, _PATIENCE, unanswered)
+    return await answered(handle, kind, request, unanswered)
 
 
-async def answered(
-    handle: Any, name: str, request: WithId, patience: float, unanswered: str
-) -> Reply:
+async def answered(handle: Any, name: str, request: WithId, unanswered: str) -> Reply:
     """Send an update and return its reply. Raises Stop with `unanswered` when no worker takes it
-    within `patience` seconds; refusals raise as they come."""
+    within `patience.REPLY` seconds; refusals raise as they come."""
     from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(patience.REPLY):
             reply: Reply = await handle.execute_update(
                 name,
                 request,
                 id=request.request,
                 result_type=Reply,
-                rpc_timeout=timedelta(seconds=patience),
+                rpc_timeout=timedelta(seconds=patience.REPLY),
             )
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
         raise Stop(UNREACHABLE, unanswered) from None
@@ -241,8 +239,7 @@ async def _subject(found: Found) -> Subject:
     from temporalio.service import RPCError
 
     try:
-        async with asyncio.timeout(PATIENCE):
-            return Subject.model_validate(await found.handle.query("subject"))
+        return Subject.model_validate(await query(found.handle, "subject"))
     except (TimeoutError, RPCError, WorkflowQueryFailedError):
         status = (await stand_of(found)).status
     return Subject(

@@ -5,12 +5,12 @@ import os
 from typing import TYPE_CHECKING
 
 from slipway import names
+from starter import patience
 from starter.failures import server_unreachable
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-_PATIENCE = 10.0
 MEMO_PLACE = "slipway-place"
 """Memo field that says where a deployment's record is kept."""
 
@@ -30,10 +30,10 @@ async def connect() -> "Client":
         raise server_unreachable(f"its configuration cannot be read: {error}.") from None
     config.setdefault("target_host", "localhost:7233")
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(patience.CONNECT):
             return await Client.connect(**config, data_converter=pydantic_data_converter)
     except TimeoutError:
-        said = f"no answer from {config['target_host']} within {_PATIENCE:.0f} s."
+        said = f"no answer from {config['target_host']} within {patience.CONNECT:.0f} s."
         raise server_unreachable(said) from None
     except RuntimeError as error:
         raise server_unreachable(f"{config['target_host']}: {_short(error)}.") from None

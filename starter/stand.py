@@ -11,7 +11,8 @@ from slipway.server_view import ServerView
 from slipway.states import Phase, ServiceState
 from slipway.status import Current, ServiceStatus, StatusDocument
 from slipway.trouble import Trouble, copy_troubles, troubles
-from starter.lookup import PATIENCE, Found, ask, read_status
+from starter import patience
+from starter.lookup import Found, ask, read_status
 from starter.server_view import copy_of, view_of
 
 _PEOPLE = ("approval", "acknowledge", "operator", "resume")
@@ -65,7 +66,7 @@ async def _view(found: Found) -> ServerView | None:
     from temporalio.service import RPCError
 
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience.ANSWER):
             return await view_of(found)
     except (TimeoutError, RPCError):
         return None
@@ -76,7 +77,7 @@ async def _copy(found: Found) -> list[Trouble]:
     from temporalio.service import RPCError
 
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience.ANSWER):
             return copy_troubles(await copy_of(found), datetime.now(UTC))
     except (TimeoutError, RPCError):
         return []

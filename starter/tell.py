@@ -1,6 +1,5 @@
 """`report`: what happened, for people to read, its artefacts verified again."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from starter.arguments import Form
 from starter.documents import Lost
 from starter.guard import OK, REFUSED, UNREACHABLE, Stop
 from starter.inquire import ask_worker, place_of, verified_status
-from starter.lookup import PATIENCE, Found, find_or_none
+from starter.lookup import Found, find_or_none
+from starter.query import query
 from starter.session import connect
 from starter.stand import stand_of
 
@@ -80,10 +80,9 @@ async def _aftercare(client: "Client", workflow: str) -> AftercareState | None:
     if not workflow:
         return None
     try:
-        async with asyncio.timeout(PATIENCE):  # a report can do without
-            answer = await client.get_workflow_handle(workflow).query("status")
+        answer = await query(client.get_workflow_handle(workflow), "status")
     except (TimeoutError, RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
-        return None
+        return None  # a report can do without
     return AftercareState.model_validate(answer)
 
 

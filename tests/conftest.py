@@ -4,9 +4,11 @@ started once per session and only when asked for."""
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from temporalio.worker import _workflow as sdk
 
 from devstack import testing
 from devstack.stack import Stack
@@ -22,6 +24,17 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("slipway")
+_plain_init = sdk._WorkflowWorker.__init__
+
+
+def _patient_init(self: Any, **options: Any) -> None:
+    """The SDK takes workflow code for deadlocked that does not yield within two seconds: a test
+    process that waits for its turn may take longer."""
+    _plain_init(self, **options)
+    self._deadlock_timeout_seconds = 120
+
+
+pytest.MonkeyPatch().setattr(sdk._WorkflowWorker, "__init__", _patient_init)
 TURNS = {"faults": 0, "unit": 1, "replay": 2, "workflow": 3, "integration": 4, "e2e": 5}
 """The longest file first; what judges live traffic last, when least else is running."""
 

@@ -30,8 +30,10 @@ def unprivileged(settings: Settings) -> list[Activity]:
 def privileged(settings: Settings) -> list[Activity]:
     """Return the activities that hold production credentials."""
     from activities.adapters.artifacts import Artifacts
+    from activities.adapters.browser import Browser
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
+    from activities.adapters.loki import Loki
     from activities.adapters.object_store import ObjectStore
     from activities.adapters.postgres.adapter import Postgres
     from activities.adapters.probes import Probes
@@ -42,6 +44,7 @@ def privileged(settings: Settings) -> list[Activity]:
     from activities.database import DatabaseRollback
     from activities.fallbacks import Fallbacks
     from activities.leases import Leases
+    from activities.log_source import LogSource
     from activities.migrations import DatabaseMigrations
     from activities.preflight import EnvironmentChecks
     from activities.reapply import Reapply
@@ -53,6 +56,7 @@ def privileged(settings: Settings) -> list[Activity]:
     from activities.watch import Watch
 
     cluster, store, postgres = Cluster(), ObjectStore(), Postgres()
+    logs, browser = LogSource(cluster, Loki()), Browser()
     metrics, http, probes, project = Prometheus(), Http(), Probes(postgres), Project()
     capabilities: tuple[object, ...] = (
         Records(store),
@@ -65,10 +69,10 @@ def privileged(settings: Settings) -> list[Activity]:
         Rehearsals(postgres, Artifacts(settings.artifacts)),
         DatabaseRollback(postgres, store),
         Fallbacks(postgres),
-        Rollouts(cluster),
-        Watch(cluster, metrics, http, probes),
-        Checks(http, cluster, probes),
-        EnvironmentChecks(cluster, postgres, store, metrics, http, project),
+        Rollouts(cluster, logs),
+        Watch(cluster, metrics, logs, http, probes),
+        Checks(http, cluster, probes, browser),
+        EnvironmentChecks(cluster, postgres, store, metrics, logs, http, project, browser),
     )
     return [method for one in capabilities for method in activities_of(one)]
 
@@ -83,22 +87,26 @@ def observing_workflows() -> list[type]:
 def observing() -> list[Activity]:
     """Return the activities of the worker that observes: each of them reads, none can write, and
     none needs a database or a bucket."""
+    from activities.adapters.browser import Browser
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
+    from activities.adapters.loki import Loki
     from activities.adapters.postgres.adapter import Postgres
     from activities.adapters.probes import Probes
     from activities.adapters.prometheus import Prometheus
     from activities.checks import Checks
+    from activities.log_source import LogSource
     from activities.observing import Observing
     from activities.rollouts import Rollouts
     from activities.watch import Watch
 
     cluster, http, probes = Cluster(), Http(), Probes(Postgres())  # no probe is ever asked for
-    watch = Watch(cluster, Prometheus(), http, probes)
+    logs = LogSource(cluster, Loki())
+    watch = Watch(cluster, Prometheus(), logs, http, probes)
     return [
-        Observing(cluster).notice,
-        Rollouts(cluster).wait,
-        Checks(http, cluster, probes).service,
+        Observing(cluster, logs).notice,
+        Rollouts(cluster, logs).wait,
+        Checks(http, cluster, probes, Browser()).service,
         watch.before,
         watch.slice,
     ]

@@ -32,6 +32,7 @@ from temporalio.worker import (
 from activities.around import Around
 from activities.failures import translating
 from activities.heartbeat import beating
+from activities.scratch import remove_left, temp_folders
 from slipway import names
 from worker import registry
 from worker.health import Health, probes
@@ -60,6 +61,7 @@ async def serve(settings: Settings, interceptors: Sequence[Interceptor] = ()) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with probes(settings.health_address) as health:
+        await asyncio.to_thread(remove_left, *temp_folders())
         client = await connect(settings, stop)
         if client is not None:
             await _serve(build(client, settings, interceptors), settings, stop, health)

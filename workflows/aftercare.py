@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.messages.controls import Acknowledge, Reply
     from slipway.messages.notice import Notice, SendNotice
     from slipway.messages.record import Attach, Place
-    from slipway.messages.rollout import Workload
+    from slipway.messages.rollout import workload_of
     from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
     from slipway.plan import Plan
     from slipway.release import Release
@@ -170,12 +170,7 @@ class Aftercare:
             watched=[
                 Watched(
                     service=service,
-                    workload=Workload(
-                        service=service.name,
-                        namespace=plan.kubernetes.namespace,
-                        deployment=service.workload,
-                        container=service.container,
-                    ),
+                    workload=workload_of(plan, service),
                     pod_hash=self.request.pods.get(service.name, ""),
                     replaced=False,
                     focus=False,
@@ -185,6 +180,7 @@ class Aftercare:
             metrics=plan.metrics,
             limits=plan.limits,
             logs=plan.logs,
+            loki=plan.loki,
             baseline=plan.lengths.baseline,
             probe_every=plan.lengths.probe,
             length=length,

@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
         Rollout,
         StopObserving,
     )
+    from slipway.messages.rollout import workload_of
     from slipway.observed_words import say_noticed
     from slipway.verdicts import Kind, Reason, Signal, Verdict
 
@@ -40,7 +41,7 @@ from workflows.calls import Call, end_of, start_activity
 from workflows.endings import reason_of, sentence_of
 from workflows.observations import Observations
 from workflows.options import WATCHING
-from workflows.shadow import judge, rollout_deadline, unchecked, workload
+from workflows.shadow import judge, rollout_deadline, unchecked
 
 _LOOK = 300.0
 """Seconds of one look at all Deployments (divided by time_scale, as every length)."""
@@ -157,10 +158,11 @@ class Observe:
         plan, lengths, state = self.plan, self.plan.lengths, self.kept.state
         services = {one.name for one in plan.services}
         return Look(
-            workloads=[workload(plan, one) for one in plan.services],
+            workloads=[workload_of(plan, one) for one in plan.services],
             known={name: one for name, one in state.known.items() if name in services},
             absent=state.absent,
             logs=plan.logs,
+            loki=plan.loki,
             baseline=lengths.baseline,
             recent=rollout_deadline(plan),
             every=lengths.probe,

@@ -10,11 +10,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
     from activities.rollouts import Rollouts
     from activities.watch import Watch
-    from slipway.checks import Flow
+    from slipway.checks import Flow, HtmlPage
     from slipway.judgements.deciding import deciding
     from slipway.judgements.readings import say_reading
     from slipway.messages.observe import Rollout
-    from slipway.messages.rollout import AwaitRollout, RolledOut, Workload
+    from slipway.messages.rollout import AwaitRollout, RolledOut, workload_of
     from slipway.messages.watch import (
         Before,
         Checked,
@@ -40,16 +40,6 @@ _SHORTEST = 30.0
 """Seconds that a rollout may take at least: pods need their own time, whatever the scale."""
 
 
-def workload(plan: Plan, service: Service) -> Workload:
-    """Return where a service runs."""
-    return Workload(
-        service=service.name,
-        namespace=plan.kubernetes.namespace,
-        deployment=service.workload,
-        container=service.container,
-    )
-
-
 def rollout_deadline(plan: Plan) -> float:
     """Return the seconds that a rollout may take."""
     return max(plan.lengths.rollout_deadline, _SHORTEST)
@@ -62,6 +52,9 @@ def unchecked(plan: Plan, rollout: Rollout) -> list[str]:
         for flow in plan.service(rollout.service).critical
         if not _may_run(plan, flow)
     ]
+    page = plan.service(rollout.service).page
+    if page and page.rendered:
+        left.append("page in a browser: an observer runs no scripts")
     if plan.corruption:
         left.append("data corruption: an observer has no access to the database")
     if rollout.log_rates is None:
@@ -106,7 +99,7 @@ async def _before(plan: Plan, service: Service, rollout: Rollout) -> TrafficBefo
 
 async def _rolled_out(plan: Plan, service: Service, rollout: Rollout) -> RolledOut:
     request = AwaitRollout(
-        workload=workload(plan, service),
+        workload=workload_of(plan, service),
         template=rollout.template,
         image=rollout.image,
         deadline=rollout_deadline(plan),
@@ -122,9 +115,9 @@ async def _verified(plan: Plan, service: Service) -> Verdict | None:
     """Check health and the critical functions that only read; None when nothing is wrong."""
     reads = [flow for flow in service.critical if _may_run(plan, flow)]
     request = CheckService(
-        service=service.model_copy(update={"critical": reads}),
+        service=service.model_copy(update={"critical": reads, "page": _without_scripts(service)}),
         every=plan.lengths.probe,
-        workload=workload(plan, service),
+        workload=workload_of(plan, service),
         addresses={one.name: one.url for one in plan.services if one.url},
     )
     call = _call(Checks.service, request, READ.lasting(120), f"check {service.name}")
@@ -198,7 +191,7 @@ def _at_the_end(service: Service, seen: SliceSeen | None, missed: str) -> Verdic
 def _of(plan: Plan, service: Service, pod_hash: str) -> Watched:
     return Watched(
         service=service,
-        workload=workload(plan, service),
+        workload=workload_of(plan, service),
         pod_hash=pod_hash,
         replaced=False,
         focus=True,
@@ -216,6 +209,7 @@ def _slice(
         metrics=plan.metrics,
         limits=plan.limits,
         logs=plan.logs if watched.log_rates is not None else [],
+        loki=plan.loki,
         baseline=plan.lengths.baseline,
         probe_every=plan.lengths.probe,
         length=length,
@@ -224,6 +218,11 @@ def _slice(
         mark=mark,
         time_scale=plan.time_scale,
     )
+
+
+def _without_scripts(service: Service) -> HtmlPage | None:
+    """A page's scripts do what they like: nobody who only observes runs them."""
+    return service.page.model_copy(update={"rendered": []}) if service.page else None
 
 
 def _may_run(plan: Plan, flow: Flow) -> bool:

@@ -13,7 +13,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from slipway.messages.record import Artefact, Undo
-    from slipway.messages.rollout import Workload
+    from slipway.messages.rollout import Workload, workload_of
     from slipway.plan import Service
     from slipway.run import Event, Run
     from slipway.states import Choice, Outcome, Phase
@@ -199,9 +199,4 @@ class Steps:
 
     def workload(self, service: Service) -> Workload:
         """Return where a service runs."""
-        return Workload(
-            service=service.name,
-            namespace=self.run.plan.kubernetes.namespace,
-            deployment=service.workload,
-            container=service.container,
-        )
+        return workload_of(self.run.plan, service)

@@ -210,6 +210,7 @@ def _request(
         metrics=plan.metrics,
         limits=plan.limits,
         logs=plan.logs,
+        loki=plan.loki,
         baseline=steps.lengths.baseline,
         probe_every=steps.lengths.probe,
         length=stretch,

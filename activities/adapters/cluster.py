@@ -6,14 +6,14 @@ from typing import Any
 from activities.adapters.kube_api import JSON_PATCH, METADATA, KubeApi, Target
 from slipway.errors import Absent
 from slipway.judgements.environment import Right
-from slipway.judgements.logs import LogLine, parse_lines
+from slipway.judgements.logs import MOST_LINES, LogLine, parse_lines
 from slipway.judgements.workload import Raw, controlled_by, metadata
 
 FIELD_MANAGER = "slipway"
 _PAGE = 500
 _PAGES = 20
 _LOG_BYTES = 4 * 1024 * 1024
-_LOG_LINES = 20_000
+_LINE_BYTES = 4096
 
 
 class Cluster:
@@ -83,7 +83,7 @@ class Cluster:
         pod: str,
         container: str,
         *,
-        tail: int = _LOG_LINES,
+        tail: int = MOST_LINES,
         since_seconds: float | None = None,
         previous: bool = False,
     ) -> list[LogLine]:
@@ -98,6 +98,20 @@ class Cluster:
             limitBytes=_LOG_BYTES,
         )
         return parse_lines(text)
+
+    async def first_line(
+        self, namespace: str, pod: str, container: str, *, since_seconds: float
+    ) -> LogLine | None:
+        """Return the oldest line of a container's log that is no older than `since_seconds`, and at
+        most one second younger: never one that is older."""
+        text = await self._api.text(
+            Target("", "v1", "pods", namespace, pod, "log"),
+            container=container,
+            sinceSeconds=max(1, int(since_seconds)),
+            timestamps="true",
+            limitBytes=_LINE_BYTES,
+        )
+        return next(iter(parse_lines(text)), None)
 
     async def config_map(self, namespace: str, name: str) -> Raw | None:
         """Return a ConfigMap, or None when there is none."""

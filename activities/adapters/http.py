@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import httpx
 
+from activities.adapters import bounded
 from activities.adapters.references import resolve
 from slipway.judgements.answers import Answer, NoAnswer
 
@@ -67,14 +68,12 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         async with self._client.stream(method, url, headers=dict(headers), content=body) as answer:
-            content = bytearray()
-            async for chunk in answer.aiter_bytes():
-                content += chunk
-                if len(content) > _LARGEST:
-                    raise NoAnswer("the answer is larger than 1 MiB")
+            content = await bounded.read(answer, _LARGEST)
+            if content is None:
+                raise NoAnswer("the answer is larger than 1 MiB")
             media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
             location = answer.headers.get("location", "")
-            return Answer(answer.status_code, media_type, bytes(content), location)
+            return Answer(answer.status_code, media_type, content, location)
 
 
 def _explained(error: Exception) -> str:

@@ -18,7 +18,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from activities.adapters.processes import uninterrupted
+from activities.uninterrupted import uninterrupted
 from slipway.errors import Absent, ChangedMeanwhile, Forbidden, SlipwayError, Unreachable
 from slipway.judgements.environment import rule_for
 from slipway.verdicts import Reason

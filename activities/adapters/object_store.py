@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from activities.adapters import store_probe
-from activities.adapters.processes import uninterrupted
+from activities.adapters.file_digest import sha256_of_file
 from activities.adapters.s3_api import Missing, S3Api, Taken
 from activities.adapters.store_probe import BucketStanding
-from activities.adapters.work_folders import sha256_of_file
+from activities.uninterrupted import uninterrupted
 from slipway.errors import BackupFailed, RecordConflict, SlipwayError
 
 _PART = 16 * 1024 * 1024

@@ -124,7 +124,8 @@ class PgBouncer:
     @contextmanager
     def _wire(self) -> Iterator[pq.abc.PGconn]:
         given = {name: value for name, value in self._target.arguments().items() if value}
-        words = make_conninfo(**given, connect_timeout=_CONNECT, application_name="slipway pooler")
+        given |= {"connect_timeout": _CONNECT, "application_name": "slipway pooler"}
+        words = make_conninfo(**given)
         wire = pq.PGconn.connect(words.encode())
         try:
             if wire.status != pq.ConnStatus.OK:

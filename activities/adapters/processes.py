@@ -7,11 +7,12 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from activities.uninterrupted import uninterrupted
 from slipway.errors import SlipwayError
 
 T = TypeVar("T")
@@ -24,7 +25,8 @@ FROZEN = 20.0
 """Seconds that a child may be stopped (SIGSTOP, a debugger): the server keeps what it holds, such
 as the locks of a migration, until it is ended."""
 _LOOK = 2.0
-_PASSWORD_IN_URL = re.compile(r"(\w+://[^\s:/@]*:)[^\s@]*@")
+_PASSWORD_IN_URL = re.compile(r"(\b\w{1,30}://[^\s:/@]{0,200}:)[^\s@]{0,500}@")
+"""Bounded, or a long run of letters that a child writes costs the square of its length."""
 
 
 class DeadlinePassed(SlipwayError):
@@ -101,6 +103,52 @@ async def run(
     return Finished(code, redact(out, secrets), redact(err, secrets))
 
 
+class Talk:
+    """A child that is spoken with over its standard input and output."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self._child = child
+        self._errors = asyncio.create_task(_tail(child.stderr, TAIL))
+
+    async def send(self, message: bytes) -> None:
+        """Say something. Nothing is raised when it has ended: `read` tells."""
+        if self._child.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self._child.stdin.write(message)
+                await self._child.stdin.drain()
+
+    async def read(self) -> bytes:
+        """Return what it says next; nothing once it has ended."""
+        return await self._child.stdout.read(65_536) if self._child.stdout is not None else b""
+
+    async def words(self) -> str:
+        """Return the last of its complaints on one line, once it has ended or been told to."""
+        await uninterrupted(_end(self._child))
+        return " ".join(redact(await self._errors).split())[-600:] or "it said nothing"
+
+    async def end(self) -> None:
+        """End it with all that it has started."""
+        await uninterrupted(_end(self._child))
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        self._errors.cancel()
+        await asyncio.gather(self._errors, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def talking(
+    command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None
+) -> AsyncIterator[Talk]:
+    """Run a command to speak with. Its whole group is ended afterwards, however that ends.
+
+    Raises SlipwayError when the program is missing."""
+    child = Talk(await _start(command, env, cwd, (asyncio.subprocess.PIPE, None), ()))
+    try:
+        yield child
+    finally:
+        await child.end()
+
+
 async def _outcome(child: asyncio.subprocess.Process, keep: int) -> tuple[str, str, int]:
     """What a child writes and how it ends."""
     return await asyncio.gather(_tail(child.stdout, keep), _tail(child.stderr, TAIL), child.wait())
@@ -121,13 +169,17 @@ async def _watch(group: int, name: str) -> None:
 
 
 def _is_stopped(group: int) -> bool:
-    """Whether a process of a process group is stopped, as Linux tells it."""
+    """Whether a process of a process group is stopped."""
+    return any(state in "Tt" for state in _states(group))
+
+
+def _states(group: int) -> Iterator[str]:
+    """Yield the states of a process group's processes, as Linux tells them."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, _, of = stat.read_text().rpartition(") ")[2].split()[:3]
-            if state in "Tt" and int(of) == group:
-                return True
-    return False
+            if int(of) == group:
+                yield state
 
 
 async def _start(
@@ -172,6 +224,20 @@ async def _end(child: asyncio.subprocess.Process) -> None:
             await child.wait()
     _signal_group(child.pid, signal.SIGKILL)
     await child.wait()
+    until = time.monotonic() + GRACE
+    while await asyncio.to_thread(_lives, child.pid):  # what it has started may still write
+        if time.monotonic() > until:
+            return
+        await asyncio.sleep(0.02)
+
+
+def _lives(group: int) -> bool:
+    """Whether a process of a process group is left; where that cannot be seen, none is."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return any(state not in "ZX" for state in _states(group))  # dead ones may wait for their parent
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
@@ -179,25 +245,17 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Wait for work to end even when cancelled meanwhile; the cancellation is raised afterwards.
-
-    For cleaning up: half a cleanup is worse than a late one. The work must be bounded itself.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
-            cancelled = error
-        except BaseException:  # noqa: S110 - told below, by result()
-            pass
-    if cancelled is not None and task.exception() is None:
-        raise cancelled
-    return task.result()
+@contextlib.asynccontextmanager
+async def afresh(forget: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Begin without what an earlier attempt left, and when this one fails or is cancelled, leave
+    nothing either. The first error is the one that is told."""
+    try:
+        await forget()
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            await uninterrupted(forget())
+        raise
 
 
 async def together(*works: Coroutine[Any, Any, Any]) -> list[Any]:

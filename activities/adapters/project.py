@@ -3,11 +3,11 @@
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from activities.adapters.processes import TAIL, Finished, run
+from activities.scratch import scratch
 from slipway.errors import SlipwayError
 
 _VERSION_DEADLINE = 20.0
@@ -32,8 +32,8 @@ class Project:
         `keep`: bytes of output kept.
         Raises SlipwayError when the program is missing, DeadlinePassed after `deadline` seconds.
         """
-        with tempfile.TemporaryDirectory(prefix="slipway-home-") as home:
-            env = {**_environment(home), **(given or {})}
+        async with scratch("home") as home:
+            env = {**_environment(str(home)), **(given or {})}
             return await run(
                 command, env=env, cwd=workspace, secrets=secrets, deadline=deadline, keep=keep
             )
@@ -47,10 +47,8 @@ class Project:
         if shutil.which(program) is None:
             return ""
         try:
-            with tempfile.TemporaryDirectory(prefix="slipway-version-") as folder:
-                done = await self.run(
-                    [program, "--version"], Path(folder), deadline=_VERSION_DEADLINE
-                )
+            async with scratch("version") as folder:
+                done = await self.run([program, "--version"], folder, deadline=_VERSION_DEADLINE)
         except SlipwayError:
             return ""
         words = done.stdout.split()

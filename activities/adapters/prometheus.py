@@ -11,32 +11,17 @@ from typing import Any
 
 import httpx
 
+from activities.adapters.json_server import JsonServer
 from slipway.judgements.counters import Series, Unreadable
 
-_TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 _OVERALL = 15.0
-_LARGEST = 16 * 1024 * 1024
 _MOST_SERIES = 20_000
 _MOST_SAMPLES = 2_000_000
 _REMEDY = "Check Prometheus and the queries in the plan's `metrics`, then retry."
 
 
-class Prometheus:
+class Prometheus(JsonServer):
     """A client of any number of Prometheus servers."""
-
-    def __init__(self) -> None:
-        self._http: httpx.AsyncClient | None = None
-
-    @property
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is None:
-            self._http = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False)
-        return self._http
-
-    async def aclose(self) -> None:
-        """Let the connections go."""
-        if self._http is not None:
-            await self._http.aclose()
 
     async def samples(
         self, url: str, selector: str, window: float, at: float
@@ -77,9 +62,10 @@ class Prometheus:
     async def _query(
         self, url: str, query: str, at: float, kind: str
     ) -> list[dict[str, Any]] | Unreadable:
+        address, form = f"{url.rstrip('/')}/api/v1/query", {"query": query, "time": f"{at:.3f}"}
         try:
             async with asyncio.timeout(_OVERALL):
-                status, body = await self._post(url, {"query": query, "time": f"{at:.3f}"})
+                status, body = await self._ask("POST", address, data=form)
         except TimeoutError:
             return Unreadable(f"Prometheus at {url} did not answer in {_OVERALL:.0f} s", _REMEDY)
         except httpx.HTTPError as error:
@@ -88,16 +74,6 @@ class Prometheus:
         if body is None:
             return Unreadable("Prometheus answered with more than 16 MiB", _REMEDY)
         return _result(status, body, kind)
-
-    async def _post(self, url: str, form: dict[str, str]) -> tuple[int, bytes | None]:
-        address = f"{url.rstrip('/')}/api/v1/query"
-        async with self._client.stream("POST", address, data=form) as answer:
-            body = bytearray()
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > _LARGEST:
-                    return answer.status_code, None
-            return answer.status_code, bytes(body)
 
 
 def _result(status: int, body: bytes, kind: str) -> list[dict[str, Any]] | Unreadable:

@@ -23,8 +23,10 @@ _LOCK = 4
 """Seconds by the store's clock."""
 _COARSE = 2
 """Seconds by which that clock, read from an answer's head, may be behind."""
-_PATIENCE = 8.0
-"""Seconds in which the lock must be over."""
+_TRIES = 3
+"""Of a lock whose time may have been over when the store was asked for it."""
+_PATIENCE = 4.0
+"""Seconds after the lock's end in which the object must let itself be deleted."""
 _NO_BUCKET = ("NoSuchBucket", "404")
 _NO_LOCK = "ObjectLockConfigurationNotFoundError"
 
@@ -67,6 +69,8 @@ class _Probe:
         self._store = store
         self._bucket = bucket
         self._place = {"Bucket": bucket, "Key": key}
+        self._locked = 0.0
+        """Until when the object may be locked, by this process's monotonic clock, in seconds."""
         self.version: str | None = None
         """Of the object while it is there."""
         self.found = BucketStanding()
@@ -79,12 +83,13 @@ class _Probe:
         written = await self._try("s3:PutObject", "put_object", **self._place, Body=_CONTENT)
         if written is None:
             return  # the other rights are about what is there
+        clock = _Clock(_server_time(written), began, time.monotonic())
         self.version = str(written.get("VersionId", ""))
         await self._try("s3:GetObject", "get_object", **self._place)
         await self._try("s3:GetObjectVersion", "head_object", **self._pinned)
         await self._try_upload()
         if self.found.locks:
-            await self._try_lock(_server_time(written) + timedelta(seconds=_LOCK), began)
+            await self._try_lock(clock)
         await self._remove()
 
     async def _look(self) -> None:
@@ -101,20 +106,28 @@ class _Probe:
     def _pinned(self) -> dict[str, str]:
         return {**self._place, **({"VersionId": self.version} if self.version else {})}
 
-    async def _try_lock(self, until: datetime, began: float) -> None:
-        """Lock the object, which then must not let itself be deleted. `began`: before its write."""
-        locked = await self._try(
-            "s3:PutObjectRetention",
-            "put_object_retention",
-            **self._pinned,
-            Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until},
-        )
+    async def _try_lock(self, clock: "_Clock") -> None:
+        """Lock the object, which then must not let itself be deleted.
+
+        A store so slow that the lock may have been over by then has proved nothing.
+        """
+        for _ in range(_TRIES):
+            ends = time.monotonic() + _LOCK
+            locked = await self._try(
+                "s3:PutObjectRetention",
+                "put_object_retention",
+                **self._pinned,
+                Retention={"Mode": "COMPLIANCE", "RetainUntilDate": clock.latest(ends)},
+            )
+            self._locked = ends + clock.slack
+            if locked is not None or time.monotonic() < ends - _COARSE:
+                break
+            self.found.refused.pop("s3:PutObjectRetention", None)  # its time may have been over
         if locked is None:
             return
         await self._try("s3:GetObjectRetention", "get_object_retention", **self._pinned)
         deleted = await self._deleted()
-        # a store so slow that its lock may have been over by then has proved nothing
-        self.found.lock_ignored = deleted and time.monotonic() - began < _LOCK - _COARSE
+        self.found.lock_ignored = deleted and time.monotonic() < ends - _COARSE
 
     async def _try_upload(self) -> None:
         """Begin an upload in parts and break it off, as a dump that fails does."""
@@ -148,20 +161,41 @@ class _Probe:
 
     async def _remove(self) -> None:
         """Remove the object when its lock is over; what cannot be removed then may not be."""
-        ends = time.monotonic() + _PATIENCE
+        ends = max(self._locked, time.monotonic()) + _PATIENCE
         while self.version is not None:
+            asked = time.monotonic()
             try:
                 await self.delete()
             except Refused as error:
-                if time.monotonic() > ends:
+                if asked > ends:
                     self.found.refused["s3:DeleteObjectVersion"] = error.what
                     self.version = None
                     return
                 await asyncio.sleep(0.5)
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """The store's clock, read once from an answer's head: locks are counted by it."""
+
+    read: datetime
+    asked: float
+    answered: float
+    """Between these, by this process's monotonic clock, it was read; in seconds."""
+
+    @property
+    def slack(self) -> float:
+        """By how many seconds it may be behind the latest that it can show."""
+        return self.answered - self.asked
+
+    def latest(self, moment: float) -> datetime:
+        """Return the latest that it can show at a moment, but for the seconds' fractions that its
+        own text and this one leave out (_COARSE)."""
+        return (self.read + timedelta(seconds=moment - self.asked)).replace(microsecond=0)
+
+
 def _server_time(answer: dict[str, Any]) -> datetime:
-    """Return the time by the store's clock, which is the one that locks are counted by."""
+    """Return when the store gave an answer, by its own clock."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
         return parsedate_to_datetime(headers["date"])

@@ -18,7 +18,9 @@ from kubernetes import client
 
 from activities.adapters.cluster import Cluster
 from activities.adapters.kube_api import KubeApi
+from activities.adapters.loki import Loki
 from activities.adapters.prometheus import Prometheus
+from activities.log_source import LogSource
 from activities.sources import Sources, regex_of
 from benchmarks.judgement.answers import GAPS, Case, Gap, answering, made, pods_of
 from benchmarks.judgement.claims import ClaimBroken
@@ -125,7 +127,7 @@ async def _judged(world: _World, gap: Gap, case: Case, random: Random) -> tuple[
     world.say["now"] = gap.answer(gap.change(made(case, random), case, random))
     request = _request(world, gap)
     mark = Mark(began=case.at - WINDOW)
-    sources = Sources(world.cluster, world.metrics, request)
+    sources = Sources(world.cluster, world.metrics, LogSource(world.cluster, Loki()), request)
     sources.pods = gap.pods(pods_of(case, _HASH))
     if gap.unlisted:
         sources.pods, sources.pods_missing = [], Unreadable("the Kubernetes API does not answer")

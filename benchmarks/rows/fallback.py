@@ -61,6 +61,7 @@ async def _load(world: World, rate: float) -> dict[str, float]:
         await acknowledged(clients, 20)
         begin = time.monotonic()
         await asyncio.sleep(SECONDS)
+        await acknowledged(clients, clients.count() + 1)
         end = time.monotonic()
         took = [one.took for one in clients.done() if begin <= one.end <= end]
     return {

@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from activities.rollouts import Rollouts
 from benchmarks.figures import Figure, spread
 from devstack import testing
 from devstack.world.images import image
@@ -108,7 +107,7 @@ async def _by_slipway(world: ClusterWorld, applied: list[Apply]) -> None:
             back=True,
             captured=undo.captured,
         )
-        waits.append(asyncio.ensure_future(activity(Rollouts(world.cluster).wait, request)))
+        waits.append(asyncio.ensure_future(activity(world.rollouts.wait, request)))
     await asyncio.gather(*waits)
 
 

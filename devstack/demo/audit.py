@@ -1,6 +1,7 @@
 """What slipway wrote to Deployments, by the audit log of the API server."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from devstack.stack import Stack
 from devstack.world.environment import Environment
 
 _OP_ID = "slipway.teei/op-id"
+_DONE, _TIMED_OUT = 200, 504
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,36 @@ def writes(stack: Stack, made: Environment, since: int, images: dict[str, str]) 
 
     `images` are those that stood before. Writes that changed no image (fences) are left out.
     """
-    found: list[Write] = []
-    standing = dict(images)
     with Path(stack.kube_audit_log).open("rb") as log:
         log.seek(since)
-        for raw in log:
-            event = _event(raw, made)
-            if event is None:
-                continue
-            write = _write(event)
-            if standing.get(write.service) != write.image:
+        events = [event for raw in log if (event := _event(raw, made)) is not None]
+    return changes(events, images)
+
+
+def changes(events: Iterable[dict[str, Any]], images: dict[str, str]) -> list[Write]:
+    """Return the writes that changed an image, from slipway's requests about Deployments.
+
+    A write whose client died meanwhile is logged as timed out, whether it took effect or not: it
+    did when what is answered next carries its operation.
+    """
+    found: list[Write] = []
+    standing = dict(images)
+    unanswered: dict[str, Write] = {}
+    for event in events:
+        service, tried = event["objectRef"]["name"], "dryRun" in event["requestURI"]
+        answer = event.get("responseObject", {})
+        if event["responseStatus"]["code"] == _TIMED_OUT and not tried:
+            unanswered[service] = _asked(event)
+        if event["responseStatus"]["code"] != _DONE or "spec" not in answer:
+            continue
+        seen = [] if tried else [_write(event)]
+        lost = unanswered.pop(service, None)
+        if lost is not None and lost.image and lost.op_id == _op_id(answer):
+            seen.insert(0, lost)
+        for write in seen:
+            if standing.get(service) != write.image:
                 found.append(write)
-            standing[write.service] = write.image
+            standing[service] = write.image
     return found
 
 
@@ -52,10 +72,32 @@ def _write(event: dict[str, Any]) -> Write:
     stands = event["responseObject"]
     return Write(
         service=event["objectRef"]["name"],
-        image=stands["spec"]["template"]["spec"]["containers"][0]["image"],
-        op_id=stands["metadata"].get("annotations", {}).get(_OP_ID, ""),
+        image=_image(stands["spec"]["template"]),
+        op_id=_op_id(stands),
         at=datetime.fromisoformat(event["requestReceivedTimestamp"]),
     )
+
+
+def _asked(event: dict[str, Any]) -> Write:
+    """What a JSON patch asks for."""
+    wanted = {one["path"]: one.get("value") for one in event["requestObject"]}
+    template = wanted.get("/spec/template")
+    return Write(
+        service=event["objectRef"]["name"],
+        image=_image(template) if template else "",  # a fence
+        op_id=wanted.get(f"/metadata/annotations/{_OP_ID.replace('/', '~1')}", ""),
+        at=datetime.fromisoformat(event["requestReceivedTimestamp"]),
+    )
+
+
+def _image(template: dict[str, Any]) -> str:
+    image: str = template["spec"]["containers"][0]["image"]
+    return image
+
+
+def _op_id(deployment: dict[str, Any]) -> str:
+    op_id: str = deployment["metadata"].get("annotations", {}).get(_OP_ID, "")
+    return op_id
 
 
 def _event(raw: bytes, made: Environment) -> dict[str, Any] | None:
@@ -70,8 +112,5 @@ def _event(raw: bytes, made: Environment) -> dict[str, Any] | None:
         and event.get("user", {}).get("username") == "slipway"
         and reference.get("resource") == "deployments"
         and reference.get("namespace") == made.namespace
-        and event.get("responseStatus", {}).get("code") == 200
-        and "dryRun" not in event.get("requestURI", "")
-        and "spec" in event.get("responseObject", {})
     )
     return event if ours else None

@@ -13,12 +13,13 @@ from devstack.world.environment import Environment
 
 def environment(stack: Stack, name: str) -> Environment:
     """Return the environment as if nothing had ever been deployed to it, made if need be."""
-    made = environments.create(stack, name)
-    if _touched(stack, made):
-        asyncio.run(_end_runs(stack, name))
-        _forget_records(stack, made)
-        made = environments.reset(stack, name)
-    return made
+    # not waited for yet: what an earlier run left may never serve
+    made = environments.create(stack, name, wait=False)
+    if not _touched(stack, made):
+        return environments.create(stack, name)
+    asyncio.run(_end_runs(stack, name))
+    _forget_records(stack, made)
+    return environments.reset(stack, name)
 
 
 def _touched(stack: Stack, made: Environment) -> bool:

@@ -2,13 +2,16 @@
 adds audit log, record and bucket, `backups` the dump itself."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 
 from devstack.demo import backups, traces
 from devstack.demo.look import IN_DATABASE, Seen, look
+from devstack.errors import StackError
 from devstack.stack import Stack
+from devstack.world import cluster
 from devstack.world.database import access
 from devstack.world.environment import Environment
 from devstack.world.services.writer import acknowledged_keys, missing_keys
@@ -16,7 +19,7 @@ from slipway.verdicts import Reason
 
 _ENOUGH = 20
 """Acknowledged writes below which a comparison would prove nothing."""
-
+_SETTLES = 60.0
 
 Look = Callable[[Stack, Environment, Seen, dict[str, Any]], list[str]]
 
@@ -36,9 +39,17 @@ def judge(
     return wrong + backups.judge(stack, made, before, status)
 
 
+def _settled(stack: Stack, made: Environment) -> Seen:
+    """Look once every service is ready, or after a while: a busy machine may be late with a probe,
+    which says nothing of what a run has left."""
+    with suppress(StackError):  # who looks says it, service by service
+        cluster.wait_ready(stack, [made.namespace], deadline=_SETTLES)
+    return look(stack, made)
+
+
 def deployed(stack: Stack, made: Environment, before: Seen, status: dict[str, Any]) -> list[str]:
     """Return what is not as a finished deployment must leave it, a sentence each."""
-    now, wrong = look(stack, made), []
+    now, wrong = _settled(stack, made), []
     for service in status["services"]:
         name = service["name"]
         if _digest(now.images[name]) != _digest(service["image_after"]):
@@ -55,7 +66,7 @@ def deployed(stack: Stack, made: Environment, before: Seen, status: dict[str, An
 
 def rolled_back(stack: Stack, made: Environment, before: Seen, status: dict[str, Any]) -> list[str]:
     """Return what is not as a rollback must leave it, a sentence each."""
-    now, wrong = look(stack, made), []
+    now, wrong = _settled(stack, made), []
     for name, image in before.images.items():
         if now.images[name] != image:
             wrong.append(f"{name} runs {now.images[name]}, not {image} as before")

@@ -29,7 +29,9 @@ class Manner:
     approval: Literal["approve", "reject", "silence"] = "approve"
     decisions: tuple[str, ...] = ("rollback",)
     """What the operator chooses about a parked step: the first time, the second time, … (then the
-    last again). Where a step does not offer it, its last choice, the default, is taken."""
+    last again)."""
+    otherwise: str = ""
+    """What is chosen where a step does not offer that; else its last choice, the default."""
 
 
 WILLING = Manner()
@@ -115,8 +117,10 @@ class People:
         step, wanted = status["current"]["step"], self.manner.decisions
         asked = len({one["key"] for one in self.parked if one["step"] == step} - {key})
         choice = wanted[min(asked, len(wanted) - 1)]
-        if choice not in wait["choices"]:
-            choice = wait["choices"][-1]
+        offered = wait["choices"]
+        choice = next(
+            (one for one in (choice, self.manner.otherwise) if one in offered), offered[-1]
+        )
         if all(one["key"] != key for one in self.parked):
             verdict = wait["verdict"] or status["verdict"]
             seen = {"key": key, "at": time.time(), "step": step, "verdict": verdict}

@@ -88,10 +88,10 @@ def carry_out(
     """Deploy, answer as the demo's people, and look at the world afterwards.
 
     `to` is a file descriptor for slipway's own output, `decide` what the operator chooses about
-    every parked step (else the wish says it).
+    every parked step that offers it, to retry the others (else the wish says it).
     """
     manner = wish.trouble.manner
-    manner = replace(manner, decisions=(decide,)) if decide else manner
+    manner = replace(manner, decisions=(decide,), otherwise="retry") if decide else manner
     documents = _documents(stack, made, wish)
     cli = Cli(stack, queue)
     before = look(stack, made)

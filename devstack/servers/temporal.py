@@ -45,6 +45,11 @@ DYNAMIC_CONFIG = {
     # The default of one second would make each skip wait that long.
     "history.timerProcessorMaxTimeShift": "1ms",
     "system.forceSearchAttributesCacheRefreshOnRead": True,
+    # A queue is looked at 20 times a second at most, and the one shard's queues serve all runs: an
+    # activity then takes a tenth of a second at least. Production has hundreds of shards.
+    "history.transferProcessorMaxPollRPS": 2_000,
+    "history.timerProcessorMaxPollRPS": 2_000,
+    "history.visibilityProcessorMaxPollRPS": 2_000,
 }
 SET_UP_SECONDS = 120.0
 

@@ -83,10 +83,25 @@ class Traffic:
         return self.failures / self.requests if self.requests else 0.0
 
 
+_SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
+"""What Kubernetes makes random names of (k8s.io/apimachinery/pkg/util/rand): no vowels, so that no
+other word is taken for one."""
+_KEPT = 58
+_WHOLE = _KEPT - len("-0123456789-")
+"""Characters of a Deployment's name up to which its pods' names hold the whole template hash."""
+
+
 def prefix_of(deployment: str, pod_hash: str) -> str:
     """Return what the pod names of a ReplicaSet begin with: Kubernetes cuts its name at 58
     characters before it adds five of its own."""
-    return f"{deployment}-{pod_hash}-"[:58]
+    return f"{deployment}-{pod_hash}-"[:_KEPT]
+
+
+def pods_of_any_version(deployment: str) -> str:
+    """Return a regular expression of the pod names that a Deployment's ReplicaSets ever made."""
+    if len(deployment) > _WHOLE:
+        return f"{deployment}-"[:_KEPT] + ".+"
+    return f"{deployment}-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
 
 
 def fold(series: Iterable[Series], pods: Pods, began: float, error_code: str) -> Traffic:

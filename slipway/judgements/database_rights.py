@@ -135,7 +135,8 @@ RIGHTS = (
     DatabaseRight(
         Login.PRODUCTION,
         "see other sessions and the server's WAL",
-        "workers that keep the database open, and the room that WAL takes, stay unseen without it",
+        "workers that keep the database open, an autovacuum that a migration should wait out, and "
+        "the room that WAL takes stay unseen without it",
         "pg_has_role('pg_monitor', 'USAGE')",
         "GRANT pg_monitor TO {role};",
         blocks=False,

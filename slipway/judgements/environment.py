@@ -1,12 +1,9 @@
 """What the environment must offer: rights in the cluster, addresses of a local stack, roles."""
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from slipway.messages.preflight import Finding, Group
-from slipway.plan import Plan
 
 LOCAL_LABEL = "slipway.teei/local-stack"
 _ADD = "Add to slipway's Role in namespace"
@@ -105,23 +102,6 @@ def distinct(findings: Iterable[Finding]) -> list[Finding]:
     return list(kept.values())
 
 
-def not_loopback(addresses: Mapping[str, str]) -> list[str]:
-    """Return the names of addresses (URLs or hosts) that lead off this machine."""
-    return sorted(name for name, address in addresses.items() if not _loopback(address))
-
-
-def addresses_of(plan: Plan) -> dict[str, str]:
-    """Return every plain address of a plan by where it stands."""
-    found = {"metrics.url": plan.metrics.url}
-    if plan.notices.webhook.startswith("http"):
-        found["notices.webhook"] = plan.notices.webhook
-    for one in plan.services:
-        for what, address in (("url", one.url), ("staging_url", one.staging_url)):
-            if address:
-                found[f"{one.name}.{what}"] = address
-    return found
-
-
 def local_only(
     time_scale: float, far: list[str], labels: Mapping[str, str], setting: str | None
 ) -> list[Finding]:
@@ -140,13 +120,3 @@ def local_only(
     what = f"time_scale is {time_scale:g}, but {'; '.join(wrong)}."
     remedy = "Remove time_scale: it is for the local stack only."
     return [Finding(severity="block", group="addresses", what=what, remedy=remedy)]
-
-
-def _loopback(address: str) -> bool:
-    host = urlsplit(address).hostname if "//" in address else address
-    if host is None or host == "localhost" or host.startswith("/"):
-        return host is not None  # a folder is a Unix socket
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -17,12 +17,23 @@ ALL = "any"
 CORRUPTED = "XX001/XX002"
 """Stands for error lines that carry SQLSTATE data_corrupted or index_corrupted."""
 _CORRUPTED = re.compile(r"\bXX00[12]\b")
-_LONGEST = 2000
+LONGEST = 2000
+"""Characters of a line that are looked at."""
+MOST_LINES = 20_000
+"""Lines that are read at once; of more than that the newest ones."""
 _LEVEL = re.compile(r"\b(ERROR|FATAL|CRITICAL|ALERT|EMERG|EMERGENCY|PANIC|SEVERE)\b")
 _LEVEL_HEAD = 120
 """Characters of a line in which its level is looked for."""
 _ERROR_NAMES = {"error", "fatal", "critical", "alert", "emerg", "emergency", "panic", "severe"}
 _PINO_ERROR = 50
+MAY_BE_ERROR = (
+    "ERROR|FATAL|CRITICAL|ALERT|EMERG|PANIC|SEVERE"
+    r'|"(?:level|severity)\\?"\s*:\s*'
+    r'(?:\\?"(?i:error|fatal|critical|alert|emerg|panic|severe)|[5-9][0-9]|[0-9]{3}|[0-9.]+[eE])'
+)
+"""A regular expression (of RE2 as well) that lines fit for which `is_error` holds, wrapped or not:
+a log store is asked with it, so that it need not send the others."""
+_WRITTEN_BY_RUNTIME = re.compile(r"^\S+ (?:stdout|stderr) [FP] ")
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,21 @@ class LogLine:
 def parse_lines(text: str) -> list[LogLine]:
     """Return the lines of a log read with timestamps; lines without one are left out."""
     lines = (one.partition(" ") for one in text.splitlines())
-    return [LogLine(at, rest[:_LONGEST]) for stamp, _, rest in lines if (at := _seconds(stamp))]
+    return [LogLine(at, rest[:LONGEST]) for stamp, _, rest in lines if (at := _seconds(stamp))]
+
+
+def unwrapped(line: str) -> str:
+    """Return what a container wrote, without what some collectors leave around it: the runtime's
+    time, stream and flag, or an object with the line under `log`."""
+    line = _WRITTEN_BY_RUNTIME.sub("", line)
+    if line.startswith("{") and '"log"' in line:
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            return line
+        inner = found.get("log") if isinstance(found, dict) else None
+        return inner.rstrip("\n") if isinstance(inner, str) else line
+    return line
 
 
 def is_error(line: str) -> bool:

@@ -1,6 +1,6 @@
-"""Whether the programs that the project's own commands need can be run where the worker runs."""
+"""Whether the programs that a run needs beside slipway can be run where the worker runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from slipway.messages.preflight import Finding
 from slipway.plan import Migrations
@@ -34,3 +34,26 @@ def judge_programs(versions: Mapping[str, str]) -> list[Finding]:
         for name, version in versions.items()
         if not version
     ]
+
+
+def no_browser(trouble: str, services: Sequence[str]) -> Finding:
+    """Return that pages of these services cannot be looked at, and why."""
+    return Finding(
+        severity="block",
+        group="worker",
+        what=f"`page.rendered` of {', '.join(services)} wants a browser where the worker runs. "
+        f"{trouble}",
+        remedy="Install Chromium there and set SLIPWAY_BROWSER to its command (as root, or where "
+        "the container allows no namespaces: with --no-sandbox), or leave `page.rendered` out.",
+    )
+
+
+def not_rendered(service: str, problem: str) -> Finding:
+    """Return that what runs now does not show what the release must show."""
+    return Finding(
+        severity="note",
+        group="worker",
+        what=f"`page.rendered` of {service} does not hold for what runs now: {problem}",
+        remedy="A release that does not change that is rolled back: correct the texts, or let the "
+        "worker reach and trust all that the page loads.",
+    )

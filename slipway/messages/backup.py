@@ -1,8 +1,6 @@
 """Taking the mandatory backup and proving that it restores; what stands in the bucket of it."""
 
-from pydantic import Field
-
-from slipway.base import Instant, Message, Sha256
+from slipway.base import Instant, Message, Sha256, added
 from slipway.messages.record import BackupTaken
 from slipway.plan import Backup, Database
 
@@ -21,7 +19,7 @@ class TakeBackup(Message):
     attempt_tag: str
     """Makes the side database's name unique: `1` for the first backup, `2` when retaken."""
     # left out while it is the default, as in what was recorded before there were fallbacks
-    follow: str = Field(default="", exclude_if=lambda value: value == "")
+    follow: str = added("")
     """The migration ledger, when the side database is to follow production from the snapshot on;
     empty: it stays as it is."""
 

@@ -4,9 +4,7 @@ The side database that proved a backup goes on from the backup's snapshot throug
 replication slot, so that a rollback takes no restore and loses no later write.
 """
 
-from pydantic import Field
-
-from slipway.base import Message
+from slipway.base import Message, added
 from slipway.messages.record import BackupTaken
 from slipway.plan import Database, Plan
 from slipway.states import FallbackState
@@ -18,7 +16,7 @@ class FollowFallback(Message):
     deployment: str
     database: Database
     backup: BackupTaken
-    steady: float = Field(default=0.0, exclude_if=lambda value: value == 0.0)
+    steady: float = added(0.0)
     """Return once it has followed for so many seconds, in state `following`; 0: never for that."""
 
 

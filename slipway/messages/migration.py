@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from slipway.base import Instant, Message
+from slipway.base import Instant, Message, added
 from slipway.messages.record import BackupTaken, TableFingerprint
 from slipway.plan import Database, Migrations, Staging
 from slipway.release import MigrationSet
@@ -93,8 +91,11 @@ class Expected(Message):
     """Digest that production's schema must have afterwards."""
     slowest: float
     """Seconds of the slowest statement."""
-    changed: list[str] = Field(default=[], exclude_if=lambda value: not value)
+    changed: list[str] = added([])
     """Tables (`schema.table`) whose old columns held other values afterwards."""
+    locked: list[str] = added([])
+    """Tables (`schema.table`) of old services on which it held a lock that an autovacuum's keeps
+    out."""
 
 
 class ApplyMigrations(Message):
@@ -114,7 +115,7 @@ class ApplyMigrations(Message):
     op_id: str
     rehearsed: Expected | None = None
     """None: nothing was rehearsed (a run that began before there were rehearsals)."""
-    slot: str = Field(default="", exclude_if=lambda value: value == "")
+    slot: str = added("")
     """Of the copy that follows; empty where none does."""
 
 
@@ -158,14 +159,14 @@ class RollBackDatabase(Message):
     op_id: str
     only_if_changed: bool = True
     # these are left out while they are the default, as in histories from before there were any
-    lossless: bool = Field(default=False, exclude_if=lambda value: value is False)
+    lossless: bool = added(False)
     """Swap only to a copy that has followed production: raise FallbackLost where there is none,
     so that a person decides about the later writes. False: to the backup, whatever it lacks."""
-    catch_up: float = Field(default=0.0, exclude_if=lambda value: value == 0.0)
+    catch_up: float = added(0.0)
     """Seconds that a copy may take to catch up."""
-    folder: str = Field(default="", exclude_if=lambda value: value == "")
+    folder: str = added("")
     """Key prefix in the bucket for the file of rows that the old schema could not take."""
-    accepted: bool = Field(default=False, exclude_if=lambda value: value is False)
+    accepted: bool = added(False)
     """A person knows that rows of the copy differ from production's, and wants the swap."""
 
 
@@ -238,21 +239,21 @@ class DatabaseRolledBack(Message):
     after the swap. `hash` is empty."""
     outage: float = 0.0
     """Seconds from fence to swap."""
-    followed: bool = Field(default=False, exclude_if=lambda value: value is False)
+    followed: bool = added(False)
     """The copy that was swapped in had followed production to its last commit."""
-    conflicts: int = Field(default=0, exclude_if=lambda value: value == 0)
+    conflicts: int = added(0)
     """Rows that the old schema could not take, or took altered: each is in the conflict file."""
-    aside: int = Field(default=0, exclude_if=lambda value: value == 0)
+    aside: int = added(0)
     """Rows with values in added columns or tables, for which the old schema has no place: they
     are in the conflict file."""
-    conflicts_key: str = Field(default="", exclude_if=lambda value: value == "")
+    conflicts_key: str = added("")
     """The conflict file in the bucket."""
-    lost_key: str = Field(default="", exclude_if=lambda value: value == "")
+    lost_key: str = added("")
     """The file of later writes that are missing, and of rows that differ, in the bucket."""
-    conflicts_sha256: str = Field(default="", exclude_if=lambda value: value == "")
-    lost_sha256: str = Field(default="", exclude_if=lambda value: value == "")
+    conflicts_sha256: str = added("")
+    lost_sha256: str = added("")
     """Digests of these files: only what has them is written again."""
-    compared: list[TableCompared] = Field(default=[], exclude_if=lambda value: not value)
+    compared: list[TableCompared] = added([])
     """How the copy that followed compared with production before the swap."""
     because: str
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from slipway.base import Document, Instant, Line, Message, Person
 from slipway.messages.controls import RequestId
 from slipway.messages.rollout import Workload
-from slipway.plan import LogClass, Plan
+from slipway.plan import LogClass, Loki, Plan
 from slipway.verdicts import Verdict
 
 
@@ -43,6 +43,8 @@ class Look(Message):
     """A rollout met at the first look is under way when it began no more seconds ago."""
     every: float
     length: float
+    loki: Loki | None = None
+    """Where error lines are read; None: from Kubernetes."""
 
 
 class Rollout(Message):

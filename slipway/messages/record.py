@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from slipway.base import Instant, Message, Reference, Sha256
+from slipway.base import Instant, Message, Reference, Sha256, added
 from slipway.plan import Plan
 from slipway.release import Release
 
@@ -129,16 +129,15 @@ class BackupTaken(Message):
     restored_ok: bool
     seconds: float
     # left out while there is none: documents written before there were any stay as they are
-    fallback: Fallback | None = Field(default=None, exclude_if=lambda value: value is None)
+    fallback: Fallback | None = added(None)
     """None: the side database stays as it was at the snapshot."""
-    no_fallback: str = Field(default="", exclude_if=lambda value: value == "")
+    no_fallback: str = added("")
     """One sentence: why it does, although the plan wants it to follow."""
-    # left out of what travels while it is empty: digests of what was approved stay
-    not_covered: list[str] = Field(default=[], exclude_if=lambda value: not value)
+    not_covered: list[str] = added([])
     """What the proof does not speak for, a phrase each, such as a foreign table's rows."""
-    encrypted: bool = Field(default=False, exclude_if=lambda value: not value)
+    encrypted: bool = added(False)
     """Whether what is stored was encrypted after it was proved."""
-    identity: Reference | None = Field(default=None, exclude_if=lambda value: value is None)
+    identity: Reference | None = added(None)
     """Where the worker finds what decrypts it; None: it cannot."""
 
     @property

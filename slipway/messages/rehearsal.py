@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
-
-from slipway.base import Instant, Message, Sha256
+from slipway.base import Instant, Message, Sha256, added
 from slipway.messages.migration import Expected, MigrationFinding, PendingMigration
 from slipway.plan import CorruptionProbe, Database, Migrations
 from slipway.release import MigrationSet
@@ -31,8 +29,12 @@ class RehearseMigrations(Message):
     tag: str
     """The backup's attempt: the copy is named after it."""
     # left out while it is the default, as in histories from before there was one
-    followed: bool = Field(default=False, exclude_if=lambda value: value is False)
+    followed: bool = added(False)
     """Whether the restored copy follows production, which then publishes its tables."""
+
+
+BESIDE_VACUUM = ("AccessShareLock", "RowShareLock", "RowExclusiveLock")
+"""Locks that a vacuum's does not keep out."""
 
 
 class LockHeld(Message):
@@ -77,7 +79,7 @@ class TableTouched(Message):
     dropped_columns: list[str] = []
     changed_columns: list[str] = []
     """Old columns of which old services read another content afterwards."""
-    key_lost: bool = Field(default=False, exclude_if=lambda value: value is False)
+    key_lost: bool = added(False)
     """It had a primary key and has none any more."""
 
     @property
@@ -111,7 +113,7 @@ class Rehearsal(Message):
     """Why it failed the second time; empty: it succeeded."""
     schema_diff: str = ""
     """Unified diff of the schemas, bounded."""
-    followed: bool = Field(default=False, exclude_if=lambda value: value is False)
+    followed: bool = added(False)
     """Whether production's tables are published meanwhile."""
     notes: list[str] = []
     """What the rehearsal could not do as it should."""
@@ -135,6 +137,7 @@ class Rehearsal(Message):
             schema_after=self.schema_after,
             slowest=self.slowest,
             changed=[one.table for one in self.tables if one.changes_values],
+            locked=[one.table for one in self.locks if one.mode not in BESIDE_VACUUM],
         )
 
     @property

@@ -4,7 +4,7 @@ from typing import Any
 
 from slipway.base import Message
 from slipway.messages.record import Captured
-from slipway.plan import LogClass
+from slipway.plan import LogClass, Loki, Plan, Service
 from slipway.verdicts import Verdict
 
 
@@ -17,6 +17,16 @@ class Workload(Message):
     container: str
 
 
+def workload_of(plan: Plan, service: Service) -> Workload:
+    """Return where a service of a plan runs."""
+    return Workload(
+        service=service.name,
+        namespace=plan.kubernetes.namespace,
+        deployment=service.workload,
+        container=service.container,
+    )
+
+
 class Capture(Message):
     """Read a Deployment before any write. Refused when paused, in mid-rollout or unhealthy."""
 
@@ -25,6 +35,8 @@ class Capture(Message):
     """Classes of error lines whose usual rate is wanted, for the watch after the rollout."""
     baseline: float = 3600.0
     """Seconds of log that the rate is taken from."""
+    loki: Loki | None = None
+    """Where error lines are read; None: from Kubernetes."""
 
 
 class Apply(Message):

@@ -123,5 +123,4 @@ class Tidied(Message):
     """Replication slots and publications."""
     databases: list[str] = []
     objects: list[str] = []
-    folders: list[str] = []
     left: list[str] = []

@@ -3,7 +3,7 @@
 from slipway.base import Message
 from slipway.checks import Flow
 from slipway.messages.rollout import Workload
-from slipway.plan import CorruptionProbe, Limits, LogClass, Metrics, Service
+from slipway.plan import CorruptionProbe, Limits, LogClass, Loki, Metrics, Service
 from slipway.verdicts import Verdict
 
 
@@ -129,6 +129,8 @@ class WatchSlice(Message):
     """What the window's lengths were divided by."""
     synthetic: list[str] = []
     """Services with too little traffic whose read paths are asked during this slice."""
+    loki: Loki | None = None
+    """Where error lines are read; None: from Kubernetes."""
 
 
 class Reading(Message):

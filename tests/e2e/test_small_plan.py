@@ -9,7 +9,7 @@ from devstack.demo.cli import Cli
 from devstack.demo.troubles import TROUBLES
 from devstack.stack import Stack
 from tests.e2e.conftest import Make
-from tests.e2e.small import PATIENCE, TIME_SCALE, deploy, told
+from tests.e2e.small import PATIENCE, TIME_SCALE, deploy, told, wrongly_parked
 
 pytestmark = [pytest.mark.stack, pytest.mark.e2e]
 
@@ -22,6 +22,7 @@ def test_a_good_release_its_report_and_its_rollback_afterwards(
     assert (ending.outcome, ending.code, ending.wrong) == ("deployed", 0, []), told(
         ending, tmp_path
     )
+    assert wrongly_parked(ending) == [], told(ending, tmp_path)
     cli = Cli(stack, queue)
     identity = ending.status["id"]
     report = cli.run("report", identity, "--format", "json").json()

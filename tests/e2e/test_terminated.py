@@ -11,7 +11,7 @@ from temporalio.client import Client
 from devstack.demo import outside
 from devstack.demo.cli import Cli
 from devstack.demo.look import look
-from devstack.demo.people import People
+from devstack.demo.people import Manner, People
 from devstack.stack import Stack
 from devstack.world import release as releases
 from slipway import names
@@ -27,7 +27,7 @@ def test_rollback_after_terminate(stack: Stack, make: Make, queue: str, tmp_path
     release = releases.make_release(stack, made, services=wish.services or ())
     before = look(stack, made)
     cli = Cli(stack, queue)
-    with People(cli, made.name):
+    with People(cli, made.name, manner=Manner(decisions=("retry",))):
         began = cli.run("start", str(wish.plan), str(release), "--overlay", str(wish.overlay))
         assert began.code == 0, began.out + began.err
         identity = _until_first_is_deployed(cli, made.name)["id"]

@@ -113,6 +113,7 @@ class FakeRecords(_Fake):
     async def append(self, request: Append) -> Appended:
         """Write an entry once."""
         await self.world.meet("record.append")
+        await self.world.meet(f"record.append:{request.entry.kind}")
         entries = self.world.entries.setdefault(request.place.deployment, [])
         for entry in entries:
             if entry.sequence == request.entry.sequence and entry != request.entry:
@@ -159,6 +160,7 @@ class FakeRecords(_Fake):
     async def attach(self, request: Attach) -> Artefact:
         """Keep an artefact."""
         await self.world.meet("record.attach")
+        await self.world.meet(f"record.attach:{request.name}")
         key = f"{request.place.folder}artefacts/{request.name}"
         self.world.artefacts[key] = request.content
         artefact = Artefact(
@@ -197,7 +199,7 @@ class FakeLeases(_Fake):
             raise FencedError(f"{who} has given {request.environment} back.", "Start anew.")
         if held and held != who:
             raise Held(f"{request.environment} is held by {held}.", f"See: slipway status {held}")
-        if held != who or request.fresh:
+        if held != who or (request.fresh and self.world.once("epoch")):
             self.world.epoch += 1
         self.world.holder, self.world.turn = who, request.turn
         return LeaseHeld(deployment=request.deployment, epoch=self.world.epoch)
@@ -220,8 +222,9 @@ class FakeBackups(_Fake):
         """Take a backup."""
         activity.heartbeat("dumping")
         await self.world.meet("backup.take")
-        self.world.backups += 1
-        self.world.effects.append("backup")
+        if self.world.once("backup"):
+            self.world.backups += 1
+            self.world.effects.append("backup")
         return BackupTaken(
             key=f"{request.backup.prefix}prod-backup-{self.world.backups}.dump.zst",
             manifest_key=f"{request.backup.prefix}prod-backup-{self.world.backups}.json",
@@ -245,7 +248,8 @@ class FakeFallbacks(_Fake):
     @activity.defn(name="fallback.follow")
     async def follow(self, request: FollowFallback) -> Followed:
         """Follow until cancelled, or as the test planned."""
-        self.world.followed.append(request.backup.side_database)
+        if not self.world.again("fallback.follow"):
+            self.world.followed.append(request.backup.side_database)
         planned = await self.world.meet("fallback.follow")
         return planned or Followed(state=FallbackState.SWAPPED)
 
@@ -253,7 +257,8 @@ class FakeFallbacks(_Fake):
     async def end(self, request: EndFallback) -> FallbackEnded:
         """Drop what is kept."""
         await self.world.meet("fallback.end")
-        self.world.dropped.append(request.backup.side_database)
+        if self.world.once("fallback.end"):
+            self.world.dropped.append(request.backup.side_database)
         return FallbackEnded(dropped=["database"])
 
 
@@ -274,7 +279,8 @@ class FakeJanitor(_Fake):
     async def tidy(self, request: TidyRun) -> Tidied:
         """Drop what a run left."""
         await self.world.meet("backup.tidy")
-        self.world.tidied.append(request.place.deployment)
+        if self.world.once("backup.tidy"):
+            self.world.tidied.append(request.place.deployment)
         return Tidied(databases=[f"{request.database.name}_side_1"])
 
 
@@ -286,7 +292,8 @@ class FakeRehearsals(_Fake):
         """Return what the rehearsal saw."""
         activity.heartbeat("rehearsing")
         planned: list[MigrationFinding] | None = await self.world.meet("migrations.rehearse")
-        self.world.rehearsed.append(request.side_database)
+        if self.world.once("migrations.rehearse"):
+            self.world.rehearsed.append(request.side_database)
         return Rehearsal(
             backup_key=request.backup_key,
             taken_at=request.taken_at,
@@ -386,7 +393,8 @@ class FakeDatabaseRollback(_Fake):
     async def roll_back(self, request: RollBackDatabase) -> DatabaseRolledBack:
         """Restore, or prove that nothing changed."""
         activity.heartbeat("restoring")
-        self.world.accepted.append(request.accepted)
+        if not self.world.again("database.roll_back"):
+            self.world.accepted.append(request.accepted)
         await self.world.meet("database.roll_back")
         _write_database_fence(self.world, request.fence, request.op_id, undo=True)
         self.world.started.clear()
@@ -480,7 +488,8 @@ class FakeWatch(_Fake):
     async def slice(self, request: WatchSlice) -> SliceSeen:
         """Return the planned verdict of this window, if any."""
         activity.heartbeat("watching")
-        self.world.slices.append(request)
+        if not self.world.again("watch.slice"):
+            self.world.slices.append(request)
         planned = [await self.world.meet(one) for one in ("watch.slice", request.window)]
         verdicts = [one for one in planned if isinstance(one, Verdict)]
         worst = gravest(verdicts)
@@ -563,7 +572,8 @@ class FakeAnnouncements(_Fake):
         """Keep a notice."""
         await self.world.meet("notice.send")
         await self.world.meet(f"notice.send:{request.notice.kind}")
-        self.world.notices.append(request.notice)
+        if self.world.once("notice.send"):
+            self.world.notices.append(request.notice)
         return Sent(status=200, receipt=request.notice.key)
 
 

@@ -25,12 +25,21 @@ class FakeLooks:
     functions: dict[str, list[str]] = field(default_factory=dict)
     """Critical functions that were run, by service."""
 
+    _waiting: "asyncio.Future[Looked | Exception] | None" = None
+
+    async def _next(self) -> "Looked | Exception":
+        """Wait for the next planned look; an attempt that was given up must not take it."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting = asyncio.ensure_future(self.planned.get())
+        return await self._waiting
+
     @activity.defn(name="observe.notice")
     async def notice(self, request: Look) -> Looked:
         """Return the next planned look; wait until there is one."""
         activity.heartbeat("looking")
         self.asked.append(request)
-        planned = await self.planned.get()
+        planned = await self._next()
         if isinstance(planned, Exception):
             raise planned
         return planned
@@ -46,7 +55,10 @@ class _Checks(FakeChecks):
     @activity.defn(name="check.service")
     async def service(self, request: CheckService) -> Checked:
         """Check one service."""
-        self._looks.functions[request.service.name] = [one.name for one in request.service.critical]
+        functions = [one.name for one in request.service.critical]
+        if request.service.page and request.service.page.rendered:
+            functions.append("page in a browser")
+        self._looks.functions[request.service.name] = functions
         return await super().service(request)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from temporalio import activity
+
 from slipway.messages.record import Artefact, Entry, Fallback
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
@@ -32,7 +34,8 @@ class FakeWorld:
     """Everything outside the workflow, and what shall go wrong in it.
 
     `trouble[name]` is a list of callables, one an attempt of the activity `name` (or
-    `name:service`); each may raise, or return a verdict to use instead of PROCEED.
+    `name:service`, `record.attach:artefact`, `record.append:kind`); each may raise, or return a
+    verdict to use instead of PROCEED.
     """
 
     deployments: dict[str, FakeDeployment] = field(default_factory=dict)
@@ -65,18 +68,57 @@ class FakeWorld:
     tidied: list[str] = field(default_factory=list)
     """Deployments whose leftovers were dropped."""
     slices: list[Any] = field(default_factory=list)
+    _met: dict[object, tuple[int, Callable[[], Any] | None]] = field(default_factory=dict)
+    """What an activity met, and in which attempt, by activity and name."""
+    _done: dict[object, int] = field(default_factory=dict)
+    """In which attempt an activity did something that is done once, by activity and name."""
 
     async def meet(self, name: str) -> Any:
-        """Count a call, then do what the test planned for it, and await it if it takes its time."""
-        self.calls[name] += 1
-        planned = self.trouble.get(name)
-        act = planned.pop(0) if planned else self.always.get(name)
-        done = act() if act is not None else None
-        return await done if inspect.isawaitable(done) else done
+        """Count a call, then do what the test planned for it, and await it if it takes its time.
+
+        An attempt that the server gave up (a busy machine is late with a heartbeat) is followed by
+        another that meets the same: it is no new call. After an error the next thing is met.
+        """
+        call = _call(name)
+        if not self.again(name):
+            self.calls[name] += 1
+            planned = self.trouble.get(name)
+            self._met[call] = _attempt(), planned.pop(0) if planned else self.always.get(name)
+        _, act = self._met[call]
+        try:
+            done = act() if act is not None else None
+            return await done if inspect.isawaitable(done) else done
+        except Exception:
+            self._met.pop(call, None)
+            raise
+
+    def again(self, name: str) -> bool:
+        """Whether another attempt of the activity in hand has met `name`."""
+        attempt, _ = self._met.get(_call(name), (_attempt(), None))
+        return attempt != _attempt()
+
+    def once(self, name: str) -> bool:
+        """Whether no other attempt of the activity in hand has done `name`, which is done now.
+
+        An attempt that was given up may come here, too, and after the one that followed it.
+        """
+        return self._done.setdefault(_call(name), _attempt()) == _attempt()
 
     def now(self) -> datetime:
         """The activities' own clock."""
         return datetime.now(UTC)
+
+
+def _attempt() -> int:
+    return activity.info().attempt if activity.in_activity() else 1
+
+
+def _call(name: str) -> object:
+    """What all attempts of an activity have in common."""
+    if not activity.in_activity():
+        return name
+    info = activity.info()
+    return (info.workflow_run_id, info.activity_id, name)
 
 
 def fails(error: Exception) -> Callable[[], Any]:

@@ -16,10 +16,12 @@ from temporalio.testing import ActivityEnvironment
 from activities.adapters.cluster import Cluster
 from activities.adapters.http import Http
 from activities.adapters.kube_api import KubeApi
+from activities.adapters.loki import Loki
 from activities.adapters.object_store import ObjectStore
 from activities.adapters.postgres.adapter import Postgres
 from activities.adapters.probes import Probes
 from activities.adapters.prometheus import Prometheus
+from activities.log_source import LogSource
 from activities.rollouts import Rollouts
 from devstack.stack import Stack
 from devstack.world import environment as environments
@@ -47,6 +49,7 @@ class ClusterWorld:
     cluster: Cluster = field(default_factory=Cluster)
     http: Http = field(default_factory=Http)
     metrics: Prometheus = field(default_factory=Prometheus)
+    loki: Loki = field(default_factory=Loki)
     postgres: Postgres = field(default_factory=Postgres)
     store: ObjectStore = field(default_factory=ObjectStore)
     epoch: int = 0
@@ -56,8 +59,12 @@ class ClusterWorld:
         return Probes(self.postgres)
 
     @property
+    def logs(self) -> LogSource:
+        return LogSource(self.cluster, self.loki)
+
+    @property
     def rollouts(self) -> Rollouts:
-        return Rollouts(self.cluster)
+        return Rollouts(self.cluster, self.logs)
 
     @property
     def namespace(self) -> str:
@@ -196,5 +203,6 @@ async def make(stack: Stack, name: str) -> AsyncIterator[ClusterWorld]:
         finally:
             await world.http.aclose()
             await world.metrics.aclose()
+            await world.loki.aclose()
             world.cluster.close()
             await asyncio.to_thread(environments.destroy, stack, name)

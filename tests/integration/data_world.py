@@ -135,7 +135,7 @@ class DataWorld:
         with self.superuser("postgres") as connection:
             return connection.execute(
                 "SELECT datname, usename, state, wait_event FROM pg_stat_activity"
-                " WHERE starts_with(datname, %s)",
+                " WHERE starts_with(datname, %s) AND backend_type <> 'autovacuum worker'",
                 [self.name],
             ).fetchall()
 

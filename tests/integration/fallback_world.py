@@ -16,11 +16,12 @@ from psycopg import pq, sql
 from activities.adapters.fallback import catalog, store
 from activities.adapters.fallback.catalog import Carried, NotCarried
 from activities.adapters.fallback.follower import Follower
+from activities.adapters.fallback.protocol import parse_lsn
 from activities.adapters.fallback.store import Conflict
 from activities.adapters.postgres.sessions import Connection, Sessions
 from activities.adapters.postgres.url import Target
 from devstack.stack import Stack
-from devstack.world.database import access
+from devstack.world.database import access, templates
 from slipway import pg_commands
 from tests.integration.data_world import until
 
@@ -175,6 +176,10 @@ class FallbackWorld:
         """Wait until the side database has everything that was committed so far."""
         marker = await self.mark()
         await until(lambda: following.failed or self.is_beyond(marker), seconds)
+        follower = following.follower  # which tells of what it has committed a moment later
+        await until(
+            lambda: following.failed or follower.progress.position > parse_lsn(marker), seconds
+        )
         if following.failed:
             raise following.failed[0]
 
@@ -203,13 +208,11 @@ class FallbackWorld:
                 connection.execute("SELECT pg_terminate_backend(%s, 10000)", [holder])
             connection.execute(
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                " WHERE slot_name = %s",
+                " WHERE slot_name = %s AND active_pid IS NULL",
                 [self.slot],
             )
             for name in (self.name, self.side_name):
-                connection.execute(
-                    sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-                )
+                templates.drop(connection, name)  # with a slot whose reader is still ending
 
 
 @contextmanager

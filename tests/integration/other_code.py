@@ -26,7 +26,7 @@ async def _announced(request: SendNotice) -> str:
         await workflow.execute_activity_method(
             Announcements.send,
             request,
-            start_to_close_timeout=timedelta(seconds=5),
+            start_to_close_timeout=timedelta(seconds=60),
             retry_policy=RetryPolicy(timedelta(milliseconds=100), maximum_attempts=3),
         )
     except ActivityError:

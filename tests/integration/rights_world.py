@@ -107,7 +107,13 @@ class RightsWorld(DataWorld):
                 time.sleep(0.005)
 
     def administer(self, statement: str, login: Login = Login.PRODUCTION) -> None:
-        """Run SQL as the server's administrator, in the database of a login."""
+        """Run SQL as the server's administrator, in the database of a login. Some grants change
+        rows that all databases share, and two that change one such row at once fail."""
+        with access.taking_turns(self.stack):
+            self.in_turn(statement, login)
+
+    def in_turn(self, statement: str, login: Login = Login.PRODUCTION) -> None:
+        """The same, by who has the turn."""
         with self.superuser(self.database_of(login)) as connection:
             connection.execute(statement.encode())
 
@@ -143,11 +149,12 @@ def rights_world(stack: Stack, folder: Path) -> Iterator[RightsWorld]:
     """Make databases and roles, and grant every right of the list; remove all at the end."""
     world = RightsWorld(stack, f"r{uuid4().hex[:10]}", folder)
     try:
-        with access.taking_turns(stack):  # some grants change rows that all databases share
+        with access.taking_turns(stack):
             _make(world)
         yield world
     finally:
-        _remove(world)
+        with access.taking_turns(stack):
+            _remove(world)
 
 
 def _make(world: RightsWorld) -> None:
@@ -160,7 +167,7 @@ def _make(world: RightsWorld) -> None:
         for name in {world.database_of(login) for login in Login}:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     for right in (one for one in RIGHTS if "OWNER TO" in one.grant):
-        world.administer(world.statement(right), right.login)
+        world.in_turn(world.statement(right), right.login)
     with access.superuser(world.stack, world.name, acting_as=world.owner) as connection:
         connection.execute((SCHEMA + FIRST).encode())
         connection.execute("ALTER TABLE keyless REPLICA IDENTITY FULL")
@@ -168,17 +175,17 @@ def _make(world: RightsWorld) -> None:
             "INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES (%s, %s)",
             [digest(FIRST), FIRST_WHEN],
         )
-    world.administer(_LEDGER, Login.STAGING)
+    world.in_turn(_LEDGER, Login.STAGING)
     for right in RIGHTS:
-        world.administer(world.statement(right), right.login)
-    world.administer(f"GRANT pg_read_all_data TO {world.role(Login.PROBE)}")
+        world.in_turn(world.statement(right), right.login)
+    world.in_turn(f"GRANT pg_read_all_data TO {world.role(Login.PROBE)}")
 
 
 def _remove(world: RightsWorld) -> None:
     # a prepared transaction that is left holds up the whole server
     prepared = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"
     for (gid,) in world.run(prepared):
-        world.administer(f"ROLLBACK PREPARED '{gid}'")
+        world.in_turn(f"ROLLBACK PREPARED '{gid}'")
     with access.superuser(world.stack) as connection:
         connection.execute(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"

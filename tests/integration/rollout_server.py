@@ -1,6 +1,7 @@
 """Situations of the API server: replies that are lost, late, spoilt or refuse; admission, quotas,
 rights."""
 
+from activities.adapters import kube_api
 from slipway.judgements.environment import Right
 from tests.integration.cluster_world import until
 from tests.integration.kube_admission import (
@@ -69,7 +70,7 @@ async def a_write_that_is_answered_with_a_page(p: Place) -> End:
 @situation(AGAIN, "did not answer: ReadTimeoutError")
 async def a_write_whose_reply_comes_too_late(p: Place) -> End:
     await p.create()
-    return await spoilt_write(p, 12.0)
+    return await spoilt_write(p, kube_api._TIMEOUTS[1] + 2.0)
 
 
 @situation(AGAIN, "answered 500")

@@ -8,6 +8,7 @@ from tests.integration.cluster_world import until
 from tests.integration.rollout_situations import DONE, DOOMED, TOO_SLOW, situation
 from tests.integration.rollout_world import (
     LATER,
+    NEW,
     OLD,
     PUPPET,
     End,
@@ -178,13 +179,19 @@ async def an_undo_to_an_image_by_tag(p: Place) -> End:
     return end_of(await p.back((await p.deploy())[0]))
 
 
+async def _new_pods(p: Place) -> list[str]:
+    """The paths of the new version's pods; one of the old version may still be going."""
+    pods = [one for one in await p.pods() if "deletionTimestamp" not in one["metadata"]]
+    new = [one for one in pods if NEW in one["spec"]["containers"][0]["image"]]
+    assert new, "a pod of the new version"
+    return [f"/api/v1/namespaces/{p.namespace}/pods/{one['metadata']['name']}" for one in new]
+
+
 @situation(DONE, "1 of 1 pods ready")
 async def a_pod_of_the_bad_version_that_ends_late(p: Place) -> End:
     await p.create()
     apply, _ = await p.deploy()
-    held = [
-        f"/api/v1/namespaces/{p.namespace}/pods/{one['metadata']['name']}" for one in await p.pods()
-    ]
+    held = await _new_pods(p)
     for path in held:
         await p.merge({"metadata": {"finalizers": ["slipway.test/hold"]}}, path=path)
     undo = p.undo(apply)
@@ -201,9 +208,7 @@ async def a_pod_of_the_bad_version_that_ends_late(p: Place) -> End:
 async def a_pod_of_the_bad_version_that_never_ends(p: Place) -> End:
     await p.create()
     apply, _ = await p.deploy()
-    held = [
-        f"/api/v1/namespaces/{p.namespace}/pods/{one['metadata']['name']}" for one in await p.pods()
-    ]
+    held = await _new_pods(p)
     for path in held:
         await p.merge({"metadata": {"finalizers": ["slipway.test/hold"]}}, path=path)
     undo = p.undo(apply)

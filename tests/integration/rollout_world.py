@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from activities.adapters.cluster import Cluster
+from activities.adapters.loki import Loki
+from activities.log_source import LogSource
 from activities.rollouts import Rollouts
 from devstack.errors import StackError
 from devstack.stack import Stack
@@ -78,7 +80,7 @@ class Place:
 
     @property
     def rollouts(self) -> Rollouts:
-        return Rollouts(self.cluster, stands=self.stands)
+        return Rollouts(self.cluster, LogSource(self.cluster, Loki()), stands=self.stands)
 
     @property
     def path(self) -> str:

@@ -18,6 +18,7 @@ from activities.adapters.postgres.backup import Copying
 from activities.backups import Backups
 from devstack.stack import Stack
 from tests.integration.data_world import DataWorld
+from tests.integration.patience import be_patient
 
 STAGES: dict[str, tuple[Any, str]] = {
     "dumping": (postgres_catalog, "fingerprints"),
@@ -48,6 +49,7 @@ def _stop_at(stage: str) -> None:
 
 def main(stack: str, name: str, folder: str, stage: str) -> None:
     """Take the backup until the stage, then stand still."""
+    be_patient()
     tempfile.tempdir = folder
     _stop_at(stage)
     world = DataWorld(Stack(**json.loads(Path(stack).read_text())), name, Path(folder))

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from activities.tidying import Janitor
 from devstack.layout import CHECKOUT
 from slipway import names
 from slipway.messages.record import Append, BackupTaken, Entry, Opening, Place, ReadRecord
+from starter.inquire import served
 from tests.fakes.plans import small_plan, small_release
 from tests.integration.data_world import DataWorld
 from tests.integration.reapply_world import MIGRATION, rows_of, taken_back
+from tests.integration.worker_process import becomes
 from worker.registry import activities_of
 from workflows.registry import WORKFLOWS
 
@@ -109,6 +112,8 @@ async def _desk(world: DataWorld, folder: Path) -> AsyncIterator[Desk]:
             interceptors=around,
         ),
     ):
+        for one in (queue, names.privileged(queue)):
+            await becomes(f"{one} to be served", partial(served, client, one))
         yield Desk(world, queue, file)
 
 

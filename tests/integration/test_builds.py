@@ -132,8 +132,8 @@ async def test_a_pinned_run_that_fails_is_moved_to_code_that_works(shop: Shop) -
     assert code == 0, said
     assert f"deploy-{shop.environment} (run {run.first_execution_run_id})" in said
     assert "was on build 1.0.broken." in said
-    assert "It is on build 1.0.fixed" in said
-    assert f"Next: slipway status {shop.environment}" in said
+    # The old build's attempt may be in flight for a while: then the next step goes to the new one.
+    assert any(one in said for one in ("It is on build 1.0.fixed", "goes to build 1.0.fixed")), said
     assert await asyncio.wait_for(run.result(), 120) == "nobody was told"
 
     async def nothing_left() -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from activities.adapters import http as http_adapter
+from activities.adapters.browser import Browser
 from activities.adapters.http import Http
 from activities.checks import Checks
 from slipway.errors import BadInput
@@ -31,7 +32,7 @@ async def checked(
         log_templates=before,
         addresses={one.name: one.url for one in place.plan.services if one.url},
     )
-    checks = Checks(place.http, place.cluster, place.probes)
+    checks = Checks(place.http, place.cluster, place.probes, Browser())
     return (await checks.service(request)).verdicts
 
 
@@ -88,7 +89,7 @@ async def test_new_kinds_of_error_lines_are_told_and_are_no_veto(place: ClusterW
 
 async def test_smoke_flows_pass(place: ClusterWorld) -> None:
     request = RunFlows(flows=place.plan.smoke, services=place.plan.services, every=0.5)
-    checks = Checks(place.http, place.cluster, place.probes)
+    checks = Checks(place.http, place.cluster, place.probes, Browser())
     verdicts = (await checks.flows(request)).verdicts
     assert [one.kind for one in verdicts] == [Kind.PROCEED] * len(place.plan.smoke), verdicts
 
@@ -129,7 +130,7 @@ async def test_corruption_probes(place: ClusterWorld, sql: str, kind: Kind, said
     request = RunProbes(
         probes=[CorruptionProbe(name="p", sql=sql)], probe_url=place.plan.database.probe_url
     )
-    checks = Checks(place.http, place.cluster, place.probes)
+    checks = Checks(place.http, place.cluster, place.probes, Browser())
     (verdict,) = (await checks.probes(request)).verdicts
     assert verdict.kind is kind, verdict
     assert said in verdict.because
@@ -137,7 +138,7 @@ async def test_corruption_probes(place: ClusterWorld, sql: str, kind: Kind, said
 
 async def test_probes_of_the_plan_are_sound(place: ClusterWorld) -> None:
     request = RunProbes(probes=place.plan.corruption, probe_url=place.plan.database.probe_url)
-    checks = Checks(place.http, place.cluster, place.probes)
+    checks = Checks(place.http, place.cluster, place.probes, Browser())
     assert {one.kind for one in (await checks.probes(request)).verdicts} == {Kind.PROCEED}
 
 

@@ -93,8 +93,14 @@ async def test_each_obstacle_is_named_and_its_statement_removes_it(
     (finding,) = await rights.findings()
     assert (finding.severity == "block") is obstacle.blocks
     assert obstacle.why in finding.what
-    rights.administer(finding.remedy.partition("; or ")[0], obstacle.login)
-    assert await rights.findings() == []
+    remedy = finding.remedy.partition("; or ")[0]
+    if "slots" in part:  # other tests' slots are named as well: they are not ours to drop
+        (remedy,) = [one for one in remedy.split(";") if rights.name in one]
+    rights.administer(remedy, obstacle.login)
+    found = [
+        one for one in await rights.findings() if "slots" not in part or rights.name in str(one)
+    ]
+    assert found == []
 
 
 def _write_wal(rights: RightsWorld) -> None:

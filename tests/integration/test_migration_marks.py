@@ -81,7 +81,7 @@ async def test_an_abort_whose_migration_had_committed_resumes_on_it(
 async def test_the_work_of_a_killed_worker_is_recognised(world: DataWorld, tmp_path: Path) -> None:
     case = Case(world, tmp_path, [HARMLESS])
     async with world.postgres.migrating(case.request()) as work:
-        attempt = await work._open(0.3, 60, 60)
+        attempt = await work._open(5.0, 60, 60)
     url = world.postgres.target(world.database.url).url_by(
         world.stack.pg_host, world.stack.pg_port, attempt.role, attempt.password
     )

@@ -183,7 +183,7 @@ async def test_leftover_of_a_killed_worker_is_ended_by_the_next_attempt(
 
     # a worker that died: its role still stands, its session still holds a lock
     async with world.postgres.migrating(case.request()) as work:
-        attempt = await work._open(0.3, 60, 60)
+        attempt = await work._open(5.0, 60, 60)
     with psycopg.connect(
         host=world.stack.pg_host,
         port=world.stack.pg_port,

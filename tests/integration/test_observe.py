@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from activities.adapters.cluster import Cluster
+from activities.log_source import LogSource
 from activities.observing import Observing
 from activities.rollouts import Rollouts
 from activities.watch import Watch
@@ -83,7 +84,7 @@ def look(place: ClusterWorld, *services: str, **changes: object) -> Look:
 async def test_a_rollout_is_noticed_with_its_author_and_what_ran_before(
     place: ClusterWorld, cluster: Cluster
 ) -> None:
-    observing, team = Observing(cluster), Team(place)
+    observing, team = Observing(cluster, LogSource(cluster, place.loki)), Team(place)
     first: Looked = await activity(observing.notice, look(place, "buddy", "analytics"))
     assert set(first.standing) == {"buddy", "analytics"}
     assert first.rollouts == []
@@ -92,7 +93,7 @@ async def test_a_rollout_is_noticed_with_its_author_and_what_ran_before(
     assert not quiet.tells(look(place, "buddy", "analytics", **known))
 
     waiting = asyncio.create_task(
-        activity(observing.notice, look(place, "buddy", "analytics", **known, length=30.0))
+        activity(observing.notice, look(place, "buddy", "analytics", **known, length=120.0))
     )
     before = time.time()
     await team.set_image("buddy", "1.1.0")
@@ -108,18 +109,20 @@ async def test_a_rollout_is_noticed_with_its_author_and_what_ran_before(
     assert not one.back
 
     await team.undo("buddy")
-    again = look(place, "buddy", known={"buddy": seen.standing["buddy"]}, length=30.0)
+    again = look(place, "buddy", known={"buddy": seen.standing["buddy"]}, length=120.0)
     (back,) = (await activity(observing.notice, again)).rollouts
     assert back.back
     assert back.pod_hash == first.standing["buddy"].pod_hash
     assert back.by == "kubectl"
-    await _at_rest(place, ["buddy"])
+    await at_rest(place, ["buddy"])
 
 
 async def test_a_deployment_that_is_not_there_is_named(
     place: ClusterWorld, cluster: Cluster
 ) -> None:
-    seen: Looked = await activity(Observing(cluster).notice, look(place, "buddy", "nowhere"))
+    seen: Looked = await activity(
+        Observing(cluster, LogSource(cluster, place.loki)).notice, look(place, "buddy", "nowhere")
+    )
     assert seen.absent == ["nowhere"]
     assert set(seen.standing) == {"buddy"}
 
@@ -146,10 +149,12 @@ async def _said(place: ClusterWorld, cluster: Cluster) -> list[str]:
     """Everything that one round of observing says, of a service at rest."""
     said: list[str] = []
     try:
-        await activity(Observing(cluster).notice, look(place, "buddy"))
+        await activity(
+            Observing(cluster, LogSource(cluster, place.loki)).notice, look(place, "buddy")
+        )
         standing = await place.cluster.get_deployment(place.namespace, "buddy")
         done: RolledOut = await activity(
-            Rollouts(cluster).wait,
+            Rollouts(cluster, LogSource(cluster, place.loki)).wait,
             AwaitRollout(
                 workload=place.workload("buddy"),
                 template=objects.template_of(standing),
@@ -161,7 +166,7 @@ async def _said(place: ClusterWorld, cluster: Cluster) -> list[str]:
         said.append(done.verdict.because)
     except SlipwayError as error:
         said.append(str(error))
-    watch = Watch(cluster, place.metrics, place.http, place.probes)
+    watch = Watch(cluster, place.metrics, LogSource(cluster, place.loki), place.http, place.probes)
     watched = await place.watched("buddy")
     request = window(
         place, watched, length=0.5, window_length=0.5, corruption=[], probe_url="", last=True
@@ -239,7 +244,7 @@ async def test_ten_deployments_are_judged_rightly_and_nothing_is_written(
         assert "safety-moderation" in text
     finally:
         await asyncio.gather(*(team.set_image(name, "1.0.0") for name in DEPLOYED))
-        await _at_rest(place, list(DEPLOYED))
+        await at_rest(place, list(DEPLOYED))
 
     name = seen["q2q-ai"].id
     assert "was bad" in await person.slipway("--label", name, "bad", "--because", "wrong totals")
@@ -280,7 +285,7 @@ async def _once(person: Person, holds: Callable[[Observation], bool]) -> dict[st
     return found
 
 
-async def _at_rest(place: ClusterWorld, services: list[str]) -> None:
+async def at_rest(place: ClusterWorld, services: list[str]) -> None:
     async def rest() -> bool:
         found = [await place.cluster.get_deployment(place.namespace, one) for one in services]
         return not any(objects.unrest(one) for one in found)

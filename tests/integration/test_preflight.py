@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
+from activities.adapters.browser import Browser
 from activities.adapters.object_store import ObjectStore
 from activities.adapters.project import Project
 from activities.bucket_look import BucketLook
@@ -64,7 +65,14 @@ def with_pnpm(place: ClusterWorld, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def checks(place: ClusterWorld) -> EnvironmentChecks:
     return EnvironmentChecks(
-        place.cluster, place.postgres, place.store, place.metrics, place.http, Project()
+        place.cluster,
+        place.postgres,
+        place.store,
+        place.metrics,
+        place.logs,
+        place.http,
+        Project(),
+        Browser(),
     )
 
 

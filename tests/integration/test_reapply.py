@@ -20,8 +20,9 @@ from devstack.layout import CHECKOUT
 from slipway.errors import BadInput, Fenced, ForeignChange
 from slipway.messages.reapply import Chosen, Reapplied, RowChoice, RowFile
 from slipway.messages.record import BackupTaken
-from tests.integration.data_world import DataWorld, lines_of, until
+from tests.integration.data_world import DataWorld, lines_of
 from tests.integration.reapply_world import MIGRATION, Case, rows_of, taken_back
+from tests.integration.reapplying import REACHED
 from tests.integration.test_lossless_rollback import _hang, roll_back, slots
 
 pytestmark = pytest.mark.stack
@@ -198,8 +199,11 @@ async def test_a_killed_worker_s_rows_are_found_and_the_rest_is_written(
     )
     world.as_owner("CREATE TABLE gifts (id int, what text)")
     world.as_owner("CREATE TABLE kept (id int PRIMARY KEY, w text)")
-    for count in (100, 900):
-        await _killed_after(case, tmp_path, count)
+    for transaction, written in ((3, 100), (19, 900)):  # of 50 rows each
+        await _killed_in(case, tmp_path, transaction)
+        assert world.run("SELECT (SELECT count(*) FROM gifts) + (SELECT count(*) FROM kept)") == [
+            (written,)
+        ]
     done = await case.reapply(apply=True)
     assert counts(done)["gifts"][1] + counts(done)["kept"][1] >= 900
     for query in (
@@ -209,8 +213,8 @@ async def test_a_killed_worker_s_rows_are_found_and_the_rest_is_written(
         assert world.run(query) == world.run(query, case.done.kept_as)
 
 
-async def _killed_after(case: Case, folder: Path, count: int) -> None:
-    """Write rows in another process, and kill it outright once so many are there."""
+async def _killed_in(case: Case, folder: Path, transaction: int) -> None:
+    """Write rows in another process, and kill it outright in a transaction."""
     world, request = case.world, folder / "request.json"
     request.write_text(case.request(apply=True).model_dump_json())
     stack = folder / "stack.json"
@@ -218,13 +222,16 @@ async def _killed_after(case: Case, folder: Path, count: int) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "tests.integration.reapplying", str(stack), world.name, str(folder), str(request)),
+        str(transaction),
         cwd=CHECKOUT,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=asyncio.subprocess.PIPE,
     )
-    query = "SELECT (SELECT count(*) FROM gifts) + (SELECT count(*) FROM kept)"
-    await until(lambda: int(world.run(query)[0][0]) >= count, 120)
+    assert child.stdout is not None
+    said = await asyncio.wait_for(child.stdout.readline(), 300)
+    assert said.decode().strip() == REACHED, "it ended before it was killed"
     child.send_signal(signal.SIGKILL)
-    assert await child.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert await child.wait() == -signal.SIGKILL
 
 
 async def test_it_stops_at_a_later_decision_and_waits_for_nobody(world: DataWorld) -> None:

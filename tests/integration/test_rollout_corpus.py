@@ -23,7 +23,7 @@ TABLE = {one.name: one for one in SITUATIONS}
 MODULES = (rollout_people, rollout_server, rollout_signs)
 """What fills the table."""
 _SIDE_BY_SIDE = 12
-_LONGEST = 300.0
+_LONGEST = 600.0
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from activities.rollouts import Rollouts
 from slipway.errors import Fenced, ForeignChange, NotReplaceable
 from slipway.judgements import workload as objects
 from slipway.messages.rollout import Capture, FenceService
@@ -131,14 +130,17 @@ async def test_a_crash_loop_is_doomed_with_pod_exit_code_and_last_log_line(
         assert doomed.verdict.reason is Reason.ROLLOUT_DOOMED
         assert "safety-moderation-" in doomed.verdict.because
         assert "code 1" in doomed.verdict.because
-        assert any("TEEI_REGION" in line for line in doomed.log_tail)
+        applied = await place.rollouts.apply(apply)
+        async with asyncio.timeout(120):
+            while not any("TEEI_REGION" in line for line in doomed.log_tail):  # not written yet
+                doomed = await place.wait(apply, applied)
     finally:
         await place.put_back(apply)
 
 
 async def test_a_rollout_that_never_gets_ready_is_too_slow(place: ClusterWorld) -> None:
     captured = await place.capture("safety-moderation")
-    apply = place.forward("safety-moderation", captured, "1.1.0", "crashloop")
+    apply = place.forward("safety-moderation", captured, "1.1.0", "neverready")
     applied = await place.rollouts.apply(apply)
     slow = await place.wait(apply, applied, deadline=0.1)
     await place.put_back(apply)
@@ -163,7 +165,7 @@ async def test_what_is_paused_owned_or_restless_is_not_captured(place: ClusterWo
             kube.merge(deployment, back)
     work = place.workload("impact-in").model_copy(update={"container": "other"})
     with pytest.raises(NotReplaceable, match="container"):
-        await Rollouts(place.cluster).capture(Capture(workload=work))
+        await place.rollouts.capture(Capture(workload=work))
 
 
 async def test_fields_no_model_knows_survive(place: ClusterWorld) -> None:

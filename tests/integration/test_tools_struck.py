@@ -25,10 +25,10 @@ from tests.integration.strikes import Strike, striking
 pytestmark = pytest.mark.stack
 SLOW = """
 CREATE FUNCTION slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_sleep(0.06); RETURN $1; END $$;
+    $$ BEGIN PERFORM pg_sleep(0.12); RETURN $1; END $$;
 CREATE INDEX slow_one ON keyless (public.slow(what));
 """
-"""Three seconds: a busy machine looks rarely."""
+"""Six seconds: a busy machine looks rarely."""
 
 
 def _in(query: str) -> Callable[[DataWorld], bool]:

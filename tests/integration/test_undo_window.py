@@ -28,7 +28,7 @@ from workflows.registry import WORKFLOWS
 
 pytestmark = pytest.mark.stack
 A_DAY = 86400.0
-LEFT = 5.0
+LEFT = 60.0
 """Seconds of the day that are left when a rollback begins."""
 
 

@@ -81,7 +81,9 @@ async def becomes(what: str, read: Callable[[], Awaitable[T]]) -> T:
 
 async def asked(stack: Stack, path: str, **parameters: str) -> Any:
     """Return the data of an answer of Prometheus's API."""
-    async with httpx.AsyncClient(base_url=stack.prometheus_url, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=stack.prometheus_url, trust_env=False, timeout=60
+    ) as client:
         answer = await client.get(f"/api/v1/{path}", params=parameters)
     assert answer.is_success, answer.text
     return answer.json()["data"]

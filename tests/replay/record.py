@@ -96,7 +96,7 @@ async def cancelled(harness: Harness) -> None:
     ending = asyncio.create_task(harness.result())
     await harness.reaches(lambda one: any(wait.kind == "operator" for wait in one.waiting_for))
     await harness.handle.cancel()
-    harness.answered.set()
+    await harness.answer()
     await ending
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipway.check import CheckReport, review
-from slipway.check_rules import PLACEHOLDER, loopback
+from slipway.check_rules import PLACEHOLDER
 from slipway.plan import Plan, Window
 from slipway.release import Release
 from starter.loading import load_plan, load_release
@@ -168,23 +168,6 @@ def test_compressed_time_is_accepted_on_loopback() -> None:
     assert report.blocking == []
     assert report.floor == (11 * 150 + 900 + 120) / 15
     assert any("wait 2s" in step and "watch 8s" in step for step in report.sequence)
-
-
-@pytest.mark.parametrize(
-    ("host", "yes"),
-    [
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("localhost", True),
-        ("localhost.teei.com", False),
-        ("127.0.0.1.nip.io", False),
-        ("10.0.0.1", False),
-        ("", False),
-    ],
-)
-def test_loopback_is_decided_without_asking_a_name_server(host: str, yes: bool) -> None:
-    assert loopback(host) is yes
 
 
 @pytest.mark.parametrize("text", ["[Contact Info]", "TBD", "todo: Anna", "<mail>", "--", "xxxx"])

@@ -241,6 +241,8 @@ def test_a_server_that_dies_in_the_middle_of_a_call_cannot_be_reached() -> None:
 
     assert told("tcp connect error", RPCStatusCode.UNAVAILABLE) == 8
     assert told("transport error", RPCStatusCode.UNKNOWN) == 8
+    changed = "Current and request branch tokens, or … versioned transitions, don't match."
+    assert told(changed, RPCStatusCode.INVALID_ARGUMENT) == 8
     assert told("unknown query", RPCStatusCode.INVALID_ARGUMENT) == 2
 
 

@@ -14,7 +14,7 @@ from devstack.stack import Stack
 from devstack.world import kube, node
 from devstack.world.compose import ENVIRONMENT
 from devstack.world.release import SMOKE_PASSWORD
-from slipway.check_rules import loopback
+from slipway.addresses import loopback
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def debian(folder: Path, download: str = f"printf 'a package\\n' > {FILE}") -> N
         folder / "bin" / "dpkg-deb",
         'mkdir -p "$3/usr/sbin" "$3/usr/lib/any"\n'
         'printf \'#!/bin/sh\\necho "$LD_LIBRARY_PATH"\\n\' > "$3/usr/sbin/toy"\n'
-        'chmod 755 "$3/usr/sbin/toy"; : > "$3/usr/lib/any/libtoy.so.1"',
+        'chmod 755 "$3/usr/sbin/toy"; : > "$3/usr/lib/any/libtoy.so.1"; '
+        ': > "$3/usr/lib/any/data.pak"',
     )
 
 
@@ -43,6 +45,14 @@ def test_a_program_starts_with_the_libraries_beside_it(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(library)
     assert (library / "libtoy.so.1").exists()
     assert not (build.cache_folder(toy()) / "packages").exists()
+
+
+def test_a_program_finds_its_own_files_beside_itself(tmp_path: Path) -> None:
+    debian(tmp_path)
+    product = replace(toy(), beside="usr/lib/any")
+    build.ensure([product])
+    library = build.cache_folder(product) / "lib"
+    assert {"toy", "data.pak", "libtoy.so.1"} <= {one.name for one in library.iterdir()}
 
 
 def test_a_list_of_packages_that_is_missing_is_fetched_into_a_folder_of_ours(

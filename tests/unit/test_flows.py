@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from activities import checks
+from activities.adapters.browser import Browser
 from activities.adapters.cluster import Cluster
 from activities.adapters.http import Http
 from activities.adapters.postgres.adapter import Postgres
@@ -58,7 +59,7 @@ def run(one: Flow, url: str) -> Verdict:
 
     async def verdict() -> Verdict:
         http = Http()
-        found = await Checks(http, Cluster(), Probes(Postgres())).flows(request)
+        found = await Checks(http, Cluster(), Probes(Postgres()), Browser()).flows(request)
         await http.aclose()
         return found.verdicts[0]
 
@@ -73,7 +74,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_report_that_is_made_afterwards_is_waited_for() -> None:
     with making_a_report(404, 202, 200) as (url, asked):
-        assert run(flow("10s"), url).kind is Kind.PROCEED
+        assert run(flow("15s"), url).kind is Kind.PROCEED
     assert asked == ["GET"] * 3
 
 

@@ -112,3 +112,42 @@ def test_poolers_and_another_server_are_left_out_of_a_plan_that_has_none() -> No
     assert type(plain).model_validate(given).model_dump() == given
     with pytest.raises(ValueError, match="poolers"):
         type(plain).model_validate({**given, "poolers": ["postgresql://a:b@c/pgbouncer"]})
+
+
+def test_a_log_store_travels_only_where_a_plan_names_one() -> None:
+    data = shipped().model_dump(mode="json")
+    assert "loki" not in data
+    other = Plan.model_validate({**data, "loki": {"url": "http://loki:3100", "delay": "20s"}})
+    again = Plan.model_validate(other.model_dump(mode="json")).loki
+    assert again is not None
+    assert (again.delay, again.tenant) == (20.0, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"selector": '{namespace="teei"}'},
+        {"selector": "$pods"},
+        {"selector": '{pod=~"$pods"} |= `x`'},
+        {"selector": '{pod=~"$pods"}\n{a="b"}'},
+        {"tenant": "a b"},
+        {"url": "http://user:word@loki:3100"},
+        {"token": "env:LOKI"},
+        {"authorization": "Bearer of-a-test-only"},
+        {"delay": "31s"},
+    ],
+)
+def test_a_log_store_that_could_not_be_asked_is_refused(wrong: dict[str, str]) -> None:
+    data = {**shipped().model_dump(mode="json"), "loki": {"url": "http://loki:3100", **wrong}}
+    with pytest.raises(ValidationError):
+        Plan.model_validate(data)
+
+
+def test_a_browser_is_wanted_only_where_a_plan_says_it() -> None:
+    data = shipped().model_dump(mode="json")
+    (cockpit,) = [one for one in data["services"] if one["name"] == "corp-cockpit"]
+    assert "rendered" not in cockpit["page"]
+    cockpit["page"]["rendered"] = ["Sign in"]
+    page = Plan.model_validate(data).service("corp-cockpit").page
+    assert page is not None
+    assert page.model_dump(mode="json")["rendered"] == ["Sign in"]

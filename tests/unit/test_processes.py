@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 from activities.adapters import processes, references
-from activities.adapters.processes import (
-    DeadlinePassed,
-    Frozen,
-    redact,
-    run,
-    together,
-    uninterrupted,
-)
+from activities.adapters.processes import DeadlinePassed, Frozen, redact, run, talking, together
+from activities.uninterrupted import uninterrupted
 from slipway.errors import BadInput, SlipwayError
 
 GRANDCHILD = (
@@ -85,6 +79,25 @@ async def test_cancelled_command_takes_its_whole_group_along(
         await task
     for pid in pids:
         await _gone(pid)
+
+
+def test_what_a_command_that_was_spoken_with_has_started_has_ended_with_it(tmp_path: Path) -> None:
+    """It may hold a folder that is removed next."""
+    pid = tmp_path / "pid"
+    left = "import signal; signal.pause()"
+    begin = (
+        "import subprocess, sys;"
+        f"left = subprocess.Popen([sys.executable, '-c', {left!r}], stdout=-3, stderr=-3);"
+        f"open({str(pid)!r}, 'w').write(str(left.pid))"
+    )
+
+    async def spoken_with() -> None:
+        async with talking([sys.executable, "-c", begin], env={}) as child:
+            assert await child.read() == b""
+
+    asyncio.run(spoken_with())
+    stat = Path(f"/proc/{pid.read_text()}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(") ")[2].startswith("Z")
 
 
 async def test_deadline_kills_and_says_so() -> None:

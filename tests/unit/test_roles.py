@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, Any] = {
     "deployment": OBJECT,
     "body": OBJECT,
     "operations": [],
+    "since_seconds": 1.0,
     "selector": None,
     "right": Right("get", "", "pods"),
 }

@@ -7,7 +7,9 @@ from kubernetes import client
 
 from activities.adapters.cluster import Cluster
 from activities.adapters.kube_api import KubeApi
+from activities.adapters.loki import Loki
 from activities.adapters.prometheus import Prometheus
+from activities.log_source import LogSource
 from activities.sources import Sources
 from slipway.judgements.counters import Unreadable
 from slipway.messages.rollout import Workload
@@ -44,7 +46,8 @@ def test_traffic_of_pods_that_nobody_could_list_is_not_a_service_without_pods() 
         taken.bind(("127.0.0.1", 0))
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"
         api = KubeApi(client.Configuration(host=host))
-        sources = Sources(Cluster(api), Prometheus(), _slice())
+        cluster = Cluster(api)
+        sources = Sources(cluster, Prometheus(), LogSource(cluster, Loki()), _slice())
 
         async def look() -> None:
             await sources.look_at_pods()

@@ -18,9 +18,11 @@ from slipway.messages.requests import DeploymentRequest, DeploymentResult
 from slipway.states import Phase
 from starter.begin import first_memo, search_attributes
 from tests.fakes.plans import small_plan, small_release
-from tests.workflow.hall import Done, Hall, worker
+from tests.workflow.hall import Done, Hall
 from tests.workflow.harness import Harness
+from tests.workflow.patient_cli import PATIENT
 from tests.workflow.waiting import PATIENCE
+from tests.workflow.workers import worker
 
 ROOT = Path(__file__).parents[2]
 QUICK = dict.fromkeys(("settle", "monitor", "final_monitor", "probe", "slice"), "100ms")
@@ -88,7 +90,7 @@ class Case(Harness):
         try:
             running = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-c", "from starter.cli import main; main()"),
+                *PATIENT,
                 *arguments,
                 cwd=ROOT,
                 env=self.settings,

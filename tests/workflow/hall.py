@@ -9,27 +9,21 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TextIO
 
 import pytest
 import typer.main
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.worker import Worker
 
-from activities.around import Around
-from activities.failures import translating
-from activities.heartbeat import beating
 from slipway import names
-from starter import cli, cli_people, lookup, people, stand, tell
-from tests.fakes.activities import activities_of
+from starter import cli, cli_people, patience
 from tests.fakes.world import FakeWorld
-from workflows.registry import WORKFLOWS
+from tests.workflow.workers import worker
 
 _PRINTED: ContextVar[tuple[io.StringIO, io.StringIO] | None] = ContextVar("printed", default=None)
 PATIENCE = 30.0
-"""Seconds that the worker gets to answer a command: here it serves many environments at once."""
+"""Seconds that commands wait: here one worker serves many environments at once."""
 _COMMAND = re.compile(r"([A-Z][a-z ]*): ((?:[A-Z_]+=\S+ )*(?:slipway|python|temporal) .+)$")
 
 
@@ -75,8 +69,8 @@ def command_line(environment: dict[str, str]) -> Iterator[None]:
         patch.setattr(sys, "stdin", io.StringIO())
         for name, value in environment.items():
             patch.setenv(name, value)
-        for module in (lookup, people, stand, tell):
-            patch.setattr(module, "PATIENCE", PATIENCE)
+        for name in ("CONNECT", "ANSWER", "REPLY"):
+            patch.setattr(patience, name, PATIENCE)
         yield
 
 
@@ -163,19 +157,3 @@ async def until(look: Callable[[], Awaitable[bool]], seconds: float = 300) -> No
             if await look():
                 return
             await asyncio.sleep(0.1)
-
-
-def worker(
-    client: Client, queue: str, world: FakeWorld, *, privileged: bool, workflows: Any = None
-) -> Worker:
-    """Return the worker of one role on fake activities."""
-    return Worker(
-        client,
-        task_queue=names.privileged(queue) if privileged else queue,
-        workflows=[] if privileged else workflows or WORKFLOWS,
-        activities=activities_of(world, privileged=privileged),
-        interceptors=[Around(beating), Around(translating)],
-        # What a situation holds in flight must not be thought dead: many beats a timeout.
-        max_heartbeat_throttle_interval=timedelta(seconds=1),
-        default_heartbeat_throttle_interval=timedelta(seconds=1),
-    )

@@ -14,11 +14,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
-from temporalio.worker import Interceptor, Worker
+from temporalio.worker import Interceptor
 
-from activities.around import Around
-from activities.failures import translating
-from activities.heartbeat import beating
 from slipway import names
 from slipway.messages.controls import Acknowledge, Approve, Control, Reject, Reply, Resolve
 from slipway.messages.requests import DeploymentRequest, DeploymentResult, RollbackRequest
@@ -27,10 +24,9 @@ from slipway.release import Release
 from slipway.run import new_run
 from slipway.states import Choice
 from slipway.status import StatusDocument
-from tests.fakes.activities import activities_of
 from tests.fakes.world import FakeDeployment, FakeWorld
 from tests.workflow.waiting import PATIENCE, until
-from workflows.registry import WORKFLOWS
+from tests.workflow.workers import worker
 
 _OFF = TimeSkippingConfig(enabled=False, max_session_skip_count=10_000)
 _ON = TimeSkippingConfig(enabled=True, max_session_skip_count=10_000)
@@ -57,27 +53,22 @@ class Harness:
         self.deployment = names.deployment_id(self.environment, datetime.now(UTC), token)
         self.handle: WorkflowHandle[Any, DeploymentResult]
         self.answered = asyncio.Event()
+        self.answered.set()
+        self._held = False
 
     @contextlib.asynccontextmanager
     async def workers(self, *interceptors: Interceptor) -> AsyncIterator["Harness"]:
         """Run both workers."""
-        common: dict[str, Any] = {
-            "interceptors": [Around(beating), Around(translating), *interceptors],
-            "max_heartbeat_throttle_interval": timedelta(milliseconds=200),
-            "default_heartbeat_throttle_interval": timedelta(milliseconds=200),
-        }
-        workflow_worker = Worker(
-            self._plain,
-            task_queue=self.queue,
-            workflows=WORKFLOWS,
-            activities=activities_of(self.world, privileged=False),
-            **common,
-        )
-        privileged = Worker(
-            self._plain,
-            task_queue=names.privileged(self.queue),
-            activities=activities_of(self.world, privileged=True),
-            **common,
+        workflow_worker, privileged = (
+            worker(
+                self._plain,
+                self.queue,
+                self.world,
+                privileged=one,
+                interceptors=interceptors,
+                beats=0.2,
+            )
+            for one in (False, True)
         )
         async with workflow_worker, privileged:
             yield self
@@ -111,13 +102,16 @@ class Harness:
         )
 
     async def status(self) -> StatusDocument:
-        """Query the status document."""
+        """Query the status document; again while a busy worker does not answer in time."""
+        return await self.reaches(lambda _: True)
+
+    async def _status(self) -> StatusDocument:
         status: StatusDocument = await self.handle.query("status", result_type=StatusDocument)
         return status
 
     async def reaches(self, condition: Callable[[StatusDocument], bool]) -> StatusDocument:
         """Wait (real time, no skipping) until the status fulfils a condition."""
-        return await until(self.status, condition)
+        return await until(self._status, condition)
 
     async def reaches_approval(self) -> StatusDocument:
         """Wait until the run asks for approval."""
@@ -152,14 +146,12 @@ class Harness:
         await self.handle.signal(name, request)
 
     def somebody_answers(self) -> None:
-        """Let the clock stand still while a step is parked, until `resolve` has answered.
-
-        Time is not skipped while an activity is pending: the notice is kept pending.
-        """
+        """Let the clock stand still while a step is parked, until `resolve` has answered."""
         answered = self.answered = asyncio.Event()
 
         async def hold() -> None:
-            await answered.wait()
+            if not answered.is_set():  # nothing is skipped while this notice is pending
+                await self.hold_clock()
 
         self.world.always["notice.send:parked"] = hold
 
@@ -176,8 +168,16 @@ class Harness:
             reason="decided",
         )
         reply = await self.update("resolve", request)
-        self.answered.set()
+        if not self.answered.is_set():
+            await self.answer()
         return reply
+
+    async def answer(self) -> None:
+        """Somebody has answered: time is skipped again, and no later question stops it."""
+        self.answered.set()
+        self._held = False
+        with contextlib.suppress(RPCError):  # that was the end already
+            await self._skipper._update_time_skipping_config(self.handle, _ON)
 
     async def skip(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -185,19 +185,32 @@ class Harness:
 
     async def hold_clock(self) -> None:
         """Let virtual time run no faster than real time again."""
+        self._held = True
         # The SDK has no public way to switch skipping off for a running workflow.
         await self._skipper._update_time_skipping_config(self.handle, _OFF)
 
     async def result(self) -> DeploymentResult:
-        """Skip every wait to the end and return the result."""
+        """Skip every wait to the end, unless the clock is held meanwhile, and return the result."""
+        self._skipper.config = _ON
+        self._held = False
+        async with asyncio.timeout(PATIENCE * 2):
+            while not await self._skipped_to_the_end():
+                pass
+        return await self.handle.result()
+
+    async def _skipped_to_the_end(self) -> bool:
+        """False when the server lost the place in the history up to which it had been read."""
+        if self._held:
+            await asyncio.sleep(0.1)
+            return (await self.handle.describe()).close_time is not None
         try:
-            self._skipper.config = _ON
-            async with asyncio.timeout(PATIENCE * 2):
-                await self._skipper.fast_forward(self.handle)
+            await self._skipper.fast_forward(self.handle)
         except RPCError as error:
+            if "versioned transitions, don't match" in str(error):
+                return False
             if "already completed" not in str(error):
                 raise
-        return await self.handle.result()
+        return True
 
     async def carry_out(self) -> DeploymentResult:
         """Start, approve, and skip to the end."""

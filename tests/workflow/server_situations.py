@@ -9,6 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from temporalio import workflow
 from temporalio.api.activity.v1 import ActivityOptions
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
@@ -16,6 +17,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateActivityOptionsRequest,
 )
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from slipway import names
@@ -113,7 +115,12 @@ async def _killed_worker(case: Case) -> None:
 
 
 async def _retrying(case: Case) -> None:
-    case.world.always[_FIRST] = _NO_ANSWER
+    error = ApplicationError(
+        "The API server does not answer. Look at it.",
+        type="Unreachable",
+        next_retry_delay=timedelta(hours=1),  # else it parks while the machine is busy
+    )
+    case.world.always[_FIRST] = fails(error)
     await case.begin()
     await _pending(case, attempt=2)
 
@@ -131,7 +138,14 @@ async def _paused_activity(case: Case) -> None:
             reason="the API server is being upgraded",
         )
     )
+    await until(lambda: _is_paused(case))  # its attempt in flight, if any, has failed too
     del case.world.always[_FIRST]
+
+
+async def _is_paused(case: Case) -> bool:
+    described = await case.handle.describe()
+    pending = described.raw_description.pending_activities
+    return any(one.state == PendingActivityState.PENDING_ACTIVITY_STATE_PAUSED for one in pending)
 
 
 async def _changed_options(case: Case) -> None:

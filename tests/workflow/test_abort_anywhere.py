@@ -42,6 +42,8 @@ class Aborted:
     forward: list[str] = field(default_factory=list)
     """Forward changes between an acknowledgement and its resume."""
 
+    _answers: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
+
     def __post_init__(self) -> None:
         rng = random.Random(SEED + self.number)
         first = 1 if self.number % 4 == 0 else FIRST_CHANGE
@@ -57,7 +59,13 @@ class Aborted:
         argument = input_.args[0]
         told = isinstance(argument, SendNotice) and argument.notice.title == "Parked: abort"
         if told and where == "before":
-            await self._acknowledged()
+            await asyncio.shield(self._acknowledged_once(argument.notice.key))
+
+    def _acknowledged_once(self, key: str) -> "asyncio.Task[None]":
+        """Answer a question once, also when the attempt that tells it is given up meanwhile."""
+        if key not in self._answers:
+            self._answers[key] = asyncio.create_task(self._acknowledged())
+        return self._answers[key]
 
     async def _acknowledged(self) -> None:
         effects = self.harness.world.effects

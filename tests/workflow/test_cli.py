@@ -25,9 +25,11 @@ from slipway.states import Phase
 from slipway.status import StatusDocument, status_of
 from tests.fakes.plans import small_plan, small_release
 from tests.unit.examples import fresh_run
-from tests.workflow.hall import until, worker
+from tests.workflow.hall import until
 from tests.workflow.harness import Harness
+from tests.workflow.patient_cli import IMPATIENT, PATIENT
 from tests.workflow.waiting import PATIENCE
+from tests.workflow.workers import worker
 
 ROOT = Path(__file__).parents[2]
 _QUICK = dict.fromkeys(("settle", "monitor", "final_monitor", "probe", "slice"), "100ms")
@@ -62,6 +64,7 @@ class Cli:
             data = document.model_dump(mode="json", exclude_unset=True)
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(data))
         self.documents = (str(folder / "plan.yaml"), str(folder / "release.yaml"))
+        self.command = PATIENT
         self.environ = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -74,8 +77,7 @@ class Cli:
         """Run a command."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-c",
-            "from starter.cli import main; main()",
+            *self.command,
             *arguments,
             cwd=ROOT,
             env=self.environ,
@@ -248,6 +250,7 @@ async def test_without_a_worker_status_reads_the_memo_and_says_so(
     client: Client, tmp_path: Path
 ) -> None:
     cli = Cli(client, tmp_path)
+    cli.command = IMPATIENT
     deployment = await cli.start()
     done = await cli("status", deployment)
     assert done.code == 0
@@ -319,6 +322,7 @@ async def test_a_memo_of_garbage_is_one_sentence_and_exit_2(
     client: Client, tmp_path: Path, garbage: Any
 ) -> None:
     cli = Cli(client, tmp_path)
+    cli.command = IMPATIENT
     handle = await cli.start_with_memo(garbage)
     for command in ("status", "why"):
         done = await cli(command, cli.environment)

@@ -68,10 +68,10 @@ async def test_a_store_that_is_away_at_resume_parks_instead_of_rolling_back(
     harness.world.trouble["rollout.wait:analytics"] = [hold := Hold()]
     ending = await approved(harness)
     await hold.met()
+    await harness.hold_clock()
     await asks(harness, "abort")
     hold.released.set()
     await harness.reaches(lambda one: one.current.step == "abort" and bool(one.waiting_for))
-    await harness.hold_clock()
     gone = fails(Unreachable("The API server is away.", "Start it."))
     harness.world.trouble["lease.acquire"] = [gone, gone]
     await harness.resolve(Choice.RESUME)

@@ -20,6 +20,7 @@ from tests.fakes.world import says
 from tests.workflow.case import ROOT
 from tests.workflow.hall import Done
 from tests.workflow.observed import QUICK, Observed
+from tests.workflow.patient_cli import PATIENT
 from tests.workflow.waiting import PATIENCE
 
 
@@ -46,7 +47,7 @@ class Terminal:
         """Start the command."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-c", "from starter.cli import main; main()"),
+            *PATIENT,
             *("observe", str(self.file), *options),
             cwd=ROOT,
             env=self.settings,

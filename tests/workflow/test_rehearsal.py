@@ -69,13 +69,15 @@ async def test_what_fails_in_the_rehearsal_stops_before_any_change(harness: Harn
     assert not (await harness.status()).digest
 
 
-async def _retaken(harness: Harness, *second: MigrationFinding) -> None:
-    """Approve too late, so that the backup is taken again, and rehearsed with these findings."""
+async def _retaken(harness: Harness, *second: MigrationFinding) -> str:
+    """Approve too late, so that the backup is taken again, and rehearsed with these findings.
+    Return the digest that was approved."""
     harness.world.trouble["migrations.rehearse"] = [lambda: [LOCKS], lambda: [*second]]
     await harness.start()
-    await harness.reaches_approval()
+    digest = (await harness.reaches_approval()).digest
     await harness.skip(2400)
     await harness.approve()
+    return digest
 
 
 async def test_a_retaken_backup_with_the_same_findings_asks_nobody(aging: Harness) -> None:
@@ -88,8 +90,7 @@ async def test_a_retaken_backup_with_the_same_findings_asks_nobody(aging: Harnes
 
 
 async def test_a_new_finding_on_a_retaken_backup_asks_for_approval_again(aging: Harness) -> None:
-    await _retaken(aging, LOCKS, finding("locks-writes", "public.orders"))
-    first = (await aging.status()).digest
+    first = await _retaken(aging, LOCKS, finding("locks-writes", "public.orders"))
     status = await aging.reaches(lambda one: one.phase is Phase.APPROVAL and one.digest != first)
     assert aging.world.calls["migrations.apply"] == 0
     assert any("asked for again" in one.text for one in status.timeline)

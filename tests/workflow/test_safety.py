@@ -50,7 +50,7 @@ async def test_a_request_during_the_last_write_of_verification_counts(
     harness: Harness, kind: str
 ) -> None:
     hold = Hold()
-    harness.world.trouble["record.attach"] = [*[nothing] * 7, hold]
+    harness.world.trouble["record.attach:monitoring.json"] = [hold]
     ending = await approved(harness)
     await hold.met()
     await (harness.handle.cancel() if kind == "cancel" else asks(harness, kind))
@@ -101,7 +101,7 @@ async def test_a_cancel_does_not_cut_off_a_rollback(harness: Harness, where: str
 
 async def test_a_rejection_while_the_approval_is_written_down_counts(harness: Harness) -> None:
     hold = Hold()
-    harness.world.trouble["record.attach"] = [*[nothing] * 3, hold]
+    harness.world.trouble["record.attach:approval.json"] = [hold]
     ending = await approved(harness)
     await hold.met()
     digest = (await harness.status()).digest
@@ -136,9 +136,11 @@ async def test_one_resume_is_enough_for_steps_side_by_side(harness: Harness) -> 
     for name in ("api-gateway", "analytics"):
         holds = says(Kind.INCONCLUSIVE, Reason.NOTHING_TO_READ, name)
         harness.world.trouble[f"check.service:{name}"] = [nothing, holds]
+    harness.somebody_answers()
     ending = await approved(harness)
     await harness.reaches(parked)
     await harness.hold_clock()
+    harness.answered.set()
     await asks(harness, "abort")
     await harness.reaches(lambda one: one.abort is AbortState.ACKNOWLEDGED)
     epoch = harness.world.epoch
@@ -181,7 +183,7 @@ async def test_a_request_while_the_first_intent_is_written_changes_nothing(
     harness: Harness, kind: str
 ) -> None:
     hold = Hold()
-    harness.world.trouble["record.append"] = [*[nothing] * 3, hold]  # open, lease, approval
+    harness.world.trouble["record.append:intent"] = [hold]
     ending = await approved(harness)
     await hold.met()
     await (harness.handle.cancel() if kind == "cancel" else asks(harness, kind))
@@ -203,8 +205,7 @@ async def test_a_pause_in_a_watching_window_goes_on_where_it_was(client: Client)
         await asks(harness, "pause")
         await asks(harness, "pause")
         hold.released.set()
-        await harness._skipper.fast_forward(harness.handle)
-        await ending
+        await asyncio.gather(ending, harness.result())
         result = await harness.handle.result()
 
     assert result.outcome is Outcome.ROLLED_BACK, "nobody resumed within the deadline"
@@ -276,11 +277,16 @@ async def test_rollback_after_a_newer_one_was_put_back_writes_above_its_fences(
 
 
 async def test_the_aftercare_of_a_release_put_back_ends(harness: Harness) -> None:
+    hold = Hold()
+    harness.world.always["aftercare:health"] = hold  # else its week is over before the rollback is
     await harness.carry_out()
     await harness.start_rollback()
     await harness.result()
-    aftercare = harness.client.get_workflow_handle(names.aftercare_workflow_id(harness.deployment))
-    state = await aftercare.query("status", result_type=AftercareState)
+    hold.released.set()
+    aftercare = harness.client.get_workflow_handle(
+        names.aftercare_workflow_id(harness.deployment), result_type=AftercareState
+    )
+    state = await aftercare.result()
 
     assert state.superseded_by == harness.deployment
 
@@ -315,9 +321,11 @@ async def test_a_reset_run_knows_what_the_record_knows(harness: Harness, then: s
     harness.world.always["monitor:analytics"] = says(
         Kind.HOLD, Reason.LATENCY_TOO_HIGH, "analytics"
     )
+    harness.somebody_answers()
     ending = await approved(harness)
     await harness.reaches(parked)
     await harness.hold_clock()
+    harness.answered.set()
     assert images(harness) == ["new", "new"]
     harness.world.always.clear()
     hold = Hold()

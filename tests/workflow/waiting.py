@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pydantic import BaseModel
+from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 PATIENCE = 300.0
@@ -18,7 +19,8 @@ async def until(ask: Callable[[], Awaitable[_Said]], condition: Callable[[_Said]
     deadline = asyncio.get_running_loop().time() + PATIENCE
     seen = "no answer"
     while asyncio.get_running_loop().time() < deadline:
-        with contextlib.suppress(RPCError):  # a busy worker did not answer in time: again
+        # A busy worker did not answer in time: again.
+        with contextlib.suppress(RPCError, WorkflowQueryFailedError):
             said = await ask()
             if condition(said):
                 return said

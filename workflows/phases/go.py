@@ -194,6 +194,7 @@ async def capture(steps: Steps, name: str) -> Captured:
             Capture(
                 workload=steps.workload(service),
                 logs=steps.run.plan.logs,
+                loki=steps.run.plan.loki,
                 baseline=steps.lengths.baseline,
             ),
             READ,

@@ -17,10 +17,10 @@ from psycopg import sql
 
 from activities.adapters.fallback.orphans import orphans
 from activities.adapters.fallback.store import SCHEMA, Conflict, conflicts
+from activities.adapters.file_digest import sha256_of_file
 from activities.adapters.postgres import catalog
 from activities.adapters.postgres.sessions import Connection, Sessions, row, rows
 from activities.adapters.postgres.url import Target
-from activities.adapters.work_folders import sha256_of_file
 
 LARGEST_ASIDE = 1_000_000
 """Rows written of one table's added values; the database that is kept has all of them."""

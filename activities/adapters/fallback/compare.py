@@ -18,7 +18,7 @@ from activities.adapters.fallback.conflicts import key_text
 from activities.adapters.fallback.pairs import Half, Pair
 from activities.adapters.fallback.reasons import Reasons, key_values, reasons
 from activities.adapters.postgres.sessions import Connection
-from activities.adapters.processes import uninterrupted
+from activities.uninterrupted import uninterrupted
 from slipway.base import Message
 from slipway.messages.migration import TableCompared
 

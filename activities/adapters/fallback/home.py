@@ -25,7 +25,8 @@ from activities.adapters.postgres.ready import room_on_server
 from activities.adapters.postgres.sessions import Connection, Sessions, row
 from activities.adapters.postgres.source import Source
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import together, uninterrupted
+from activities.adapters.processes import together
+from activities.uninterrupted import uninterrupted
 from slipway import pg_commands
 from slipway.errors import SlipwayError, Unreachable
 from slipway.judgements.backup import home_name

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from activities.adapters.postgres import vacuum
 from activities.adapters.postgres.sessions import Connection, Sessions, row, rows
 from activities.adapters.postgres.url import Target
 from slipway.errors import Unreachable
 
 _TRIES = 20
 _PAUSE = 0.2
-_LOCK_TIMEOUT = 300
-"""Milliseconds for the lock that keeps readers out: it is held for a moment only."""
+_LOCK_TIMEOUT = 0.3
+"""Seconds for the lock that keeps readers out: it is held for a moment only."""
 
 _MADE = """
 CREATE SCHEMA IF NOT EXISTS slipway;
@@ -128,9 +129,9 @@ async def _undo(session: Connection, note: _Note) -> None:
 
 async def _change(session: Connection, relation: int, words: sql.Composable) -> None:
     """Change a table's replica identity without queueing readers behind the lock for long."""
-    await session.execute(f"SET lock_timeout = {_LOCK_TIMEOUT}")
-    called = ""
+    called, patience = "", _LOCK_TIMEOUT
     for _ in range(_TRIES):
+        await session.execute(f"SET lock_timeout = '{patience * 1000:.0f}ms'")
         stands = await row(session, _NAME, relation)
         if stands is None:
             return
@@ -140,6 +141,7 @@ async def _change(session: Connection, relation: int, words: sql.Composable) -> 
             return
         except psycopg.errors.LockNotAvailable:
             await asyncio.sleep(_PAUSE)
+            patience = await vacuum.patience(session, [called], _LOCK_TIMEOUT)
     raise Unreachable(
         f"{called} is held by other sessions: what identifies its rows in the log "
         "could not be changed.",

@@ -20,7 +20,7 @@ from activities.adapters.fallback.identity import put_back
 from activities.adapters.postgres import side
 from activities.adapters.postgres.sessions import Connection, Sessions, row
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import uninterrupted
+from activities.uninterrupted import uninterrupted
 from slipway.errors import SlipwayError, Unreachable
 from slipway.verdicts import Reason
 
@@ -119,7 +119,6 @@ async def _replication(target: Target) -> AsyncIterator[abc.PGconn]:
     words = make_conninfo(
         **{name: value for name, value in target.arguments().items() if value is not None},
         replication="database",
-        connect_timeout=5,
         application_name="slipway slot",
     )
     wire = await asyncio.to_thread(pq.PGconn.connect, words.encode())
@@ -133,7 +132,8 @@ async def _replication(target: Target) -> AsyncIterator[abc.PGconn]:
                     f"ALTER ROLE {target.user} REPLICATION; and let pg_hba.conf admit it.",
                 )
             raise Unreachable(
-                f"PostgreSQL ({target.name}) refused a replication connection.",
+                f"PostgreSQL ({target.name}) gave no replication connection: "
+                f"{' '.join(text.split())[-200:]}.",
                 "Check that the server runs, then retry.",
             )
         yield wire

@@ -22,7 +22,7 @@ from activities.adapters.postgres.sessions import Connection, Sessions, row
 from activities.adapters.postgres.source import Source
 from activities.adapters.postgres.swap import Last
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import uninterrupted
+from activities.uninterrupted import uninterrupted
 from slipway.errors import FallbackLost, Unreachable
 from slipway.messages.record import BackupTaken
 from slipway.states import FallbackState

@@ -6,20 +6,14 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from activities.adapters.postgres.text_form import TEXT_FORM
 from activities.adapters.postgres.url import Target
 from slipway.errors import FallbackLost
 
 _SETTINGS = {
     "statement_timeout": "0",  # the first, lest it ends the others
     "client_encoding": "UTF8",
-    "search_path": "pg_catalog",
-    "timezone": "UTC",
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "extra_float_digits": "3",
-    "bytea_output": "hex",
-    "lc_monetary": "C",
-    "xmlbinary": "base64",
+    **TEXT_FORM,
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
@@ -30,8 +24,7 @@ _SETTINGS = {
     "array_nulls": "on",
     "xmloption": "content",
 }
-"""The same where values are printed and where they are read, or they would change on the way. A
-database may carry defaults of its own: not for us."""
+"""A database may carry defaults of its own: not for us."""
 
 REMEDY = "Roll back by the backup instead; the next backup begins another warm fallback."
 OK = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
@@ -76,7 +69,6 @@ def _said(given: dict[str, str]) -> str:
 def _arguments(target: Target, purpose: str) -> dict[str, Any]:
     return {
         **target.arguments(),
-        "connect_timeout": 5,
         "application_name": session_name(purpose),
         "keepalives_idle": 10,
         "keepalives_interval": 5,

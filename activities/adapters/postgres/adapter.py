@@ -43,7 +43,7 @@ from activities.adapters.postgres.sessions import Sessions
 from activities.adapters.postgres.source import Source
 from activities.adapters.postgres.swap import Swapping, swapping
 from activities.adapters.postgres.url import Target
-from activities.adapters.work_folders import drop_folders, left_folders
+from activities.scratch import scratch
 from slipway.errors import BadInput, Unreachable
 from slipway.judgements.backup import is_ours, slots_of
 from slipway.judgements.database_ready import Room, Standing, logins_of
@@ -156,26 +156,20 @@ class Postgres(Sessions):
     async def differing_rows(self, database: Database, tail: Tail) -> AsyncIterator[Path]:
         """Write the rows in which a copy differs from production to a file of its own."""
         target = self.target(database.url)
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-differing-"))
-        try:
+        async with scratch("differing") as folder:
             async with (
                 self.session(target, "rows", read_only=True) as production,
                 self.session(target.on(tail.side), "rows", read_only=True) as copy,
             ):
                 await tail.check.write(production, copy, folder / "differing.jsonl.zst")
             yield folder / "differing.jsonl.zst"
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     @asynccontextmanager
     async def conflict_file(self, database: Database, kept: str) -> AsyncIterator[Written]:
         """Write what the old schema of production could not take to a file of its own."""
         target = self.target(database.url)
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-conflicts-"))
-        try:
+        async with scratch("conflicts") as folder:
             yield await write_conflicts(self, target, target.on(kept), folder)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def give_fallback_up(self, database: Database, backup: BackupTaken) -> None:
         """Let nobody follow any more: the database goes back to the backup itself."""
@@ -254,8 +248,7 @@ class Postgres(Sessions):
         `unfollowed`: only of the tables that do not follow production.
         """
         target = self.target(database.url)
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-rows-"))
-        try:
+        async with scratch("rows") as folder:
             async with (
                 self.session(target.on(name), "rows", read_only=True) as before,
                 self.session(target.on(against or database.name), "rows", read_only=True) as after,
@@ -263,8 +256,6 @@ class Postgres(Sessions):
                 only = await tables_left(before) if unfollowed else None
                 noted = await losses.baseline(before, after, folder, ledger, only)
             yield noted
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def lost(self, database: Database, kept: str, noted: Baseline) -> Lost:
         """Count what the database `kept` holds that the noted one did not, and write it down: the
@@ -334,14 +325,6 @@ class Postgres(Sessions):
             async with self.session(place, "look", read_only=True) as admin:
                 found.update(await side.copies_of(admin, database.name))
         return sorted(found)
-
-    async def left_folders(self) -> list[str]:
-        """Return the names of side databases whose work left a folder on this machine."""
-        return await asyncio.to_thread(left_folders)
-
-    async def drop_folder(self, name: str) -> None:
-        """Remove the folder of work on a side database."""
-        await asyncio.to_thread(drop_folders, name)
 
     async def files_room(self, needed: int) -> Room:
         """Return free and needed room for a backup's files on this machine, in bytes."""

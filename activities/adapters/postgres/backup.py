@@ -1,13 +1,11 @@
 """One backup at work: dump, proof in a side database, clean-up of everything half-made."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    suppress,
 )
 from dataclasses import replace
 from datetime import datetime
@@ -28,8 +26,8 @@ from activities.adapters.postgres.roles import roles_sql
 from activities.adapters.postgres.sessions import Connection, Sessions
 from activities.adapters.postgres.source import Source
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import uninterrupted
-from activities.adapters.work_folders import fresh_folder
+from activities.adapters.processes import afresh
+from activities.scratch import scratch
 from slipway.errors import BackupFailed, BackupNotRestorable
 from slipway.judgements.backup import behind, differences, not_covered, schema_digests
 from slipway.judgements.database_ready import judge_room
@@ -295,15 +293,10 @@ async def differing(
 async def copying(sessions: Sessions, source: Source, name: str) -> AsyncIterator[Copying]:
     """Work on one side database, alone. What an earlier attempt left is dropped first; when this
     one fails or is cancelled, the side database and all files go."""
-    async with control.exclusive(sessions, source.copies, f"copy {name}") as connection:
-        folder = await asyncio.to_thread(fresh_folder, name)
+    async with (
+        control.exclusive(sessions, source.copies, f"copy {name}") as connection,
+        scratch("backup") as folder,
+    ):
         work = Copying(sessions, connection, source, name, folder)
-        try:
-            await work.forget()
+        async with afresh(work.forget):
             yield work
-        except BaseException:
-            with suppress(Exception):  # the first error is the one to tell
-                await uninterrupted(work.forget())
-            raise
-        finally:
-            await uninterrupted(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

@@ -18,13 +18,8 @@ from activities.adapters.postgres.extent import Extent, contents
 from activities.adapters.postgres.progress import Say, silent, telling
 from activities.adapters.postgres.sessions import Connection, Sessions, row
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import (
-    Finished,
-    Stopped,
-    in_stoppable_thread,
-    together,
-    uninterrupted,
-)
+from activities.adapters.processes import Finished, Stopped, in_stoppable_thread, together
+from activities.uninterrupted import uninterrupted
 from slipway import pg_commands
 from slipway.errors import BackupFailed, BackupNotRestorable, Unreachable
 from slipway.messages.record import TableFingerprint

@@ -17,9 +17,9 @@ from typing import Any
 import zstandard
 from psycopg import sql
 
+from activities.adapters.file_digest import sha256_of_file
 from activities.adapters.postgres import catalog
 from activities.adapters.postgres.sessions import Connection, rows
-from activities.adapters.work_folders import sha256_of_file
 from slipway.messages.migration import TableDifference
 from slipway.messages.record import TableFingerprint
 

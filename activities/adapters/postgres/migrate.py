@@ -8,14 +8,14 @@ from pathlib import Path
 import psycopg
 
 from activities.adapters.fallback.identity import log_whole
-from activities.adapters.postgres import catalog, control
+from activities.adapters.postgres import catalog, control, vacuum
 from activities.adapters.postgres.control import Attempt
 from activities.adapters.postgres.marks import Mark
 from activities.adapters.postgres.relay import Relay, ServerError
 from activities.adapters.postgres.sessions import Connection, Sessions
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import uninterrupted
 from activities.adapters.project import Project
+from activities.uninterrupted import uninterrupted
 from slipway.digest import sha256_of
 from slipway.errors import SlipwayError
 from slipway.messages.migration import AppliedMigration, DatabaseState
@@ -108,6 +108,12 @@ class Migrating:
         """Return the ledger, newest first."""
         async with self._sessions.session(self._target, "ledger", read_only=True) as session:
             return await catalog.ledger(session, table)
+
+    async def patience(self, tables: list[str], usual: float) -> float:
+        """Return the lock timeout of the next attempt, in seconds: longer than usual where an
+        autovacuum holds one of the tables, which gives way to nobody else."""
+        async with self._sessions.session(self._target, "locks", read_only=True) as session:
+            return await vacuum.patience(session, tables, usual)
 
     async def check_fence(self) -> None:
         """Raise Fenced when a later decision came first."""

@@ -2,7 +2,7 @@
 project's own command. Production is never opened by the rehearsal's role."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from activities.adapters.postgres.relay import Relay
 from activities.adapters.postgres.sessions import Connection, Sessions, row
 from activities.adapters.postgres.source import Source
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import DeadlinePassed, uninterrupted
+from activities.adapters.processes import DeadlinePassed, afresh
+from activities.uninterrupted import uninterrupted
 from slipway.errors import SlipwayError
 from slipway.judgements.corruption import ProbeResult
 from slipway.judgements.database_ready import judge_room
@@ -249,11 +250,6 @@ async def rehearsing(sessions: Sessions, source: Source, stage: Stage) -> AsyncI
     async with control.exclusive(sessions, source.copies, f"copy {stage.copy}") as connection:
         await control.prepare(connection)
         work = Rehearsing(sessions, connection, source, stage)
-        try:
-            await work.forget()
+        async with afresh(work.forget):
             yield work
-        except BaseException:
-            with suppress(Exception):  # the first error is the one to tell
-                await uninterrupted(work.forget())
-            raise
         await uninterrupted(work.forget())

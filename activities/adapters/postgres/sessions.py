@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
+from activities.adapters.postgres.text_form import TEXT_FORM
 from activities.adapters.postgres.url import Target, resolve_target
 from activities.adapters.processes import Finished, run
 from slipway.errors import SlipwayError, Unreachable
@@ -19,25 +20,19 @@ from slipway.verdicts import Reason
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
-_CONNECT_TIMEOUT = 5
+_TOOL_CONNECT_TIMEOUT = 10
+_VERSION_DEADLINE = 10.0
 _SETTINGS = {
     "statement_timeout": "0",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "client_connection_check_interval": "1s",
-    "search_path": "pg_catalog",
     "row_security": "off",
-    "timezone": "UTC",
-    "datestyle": "ISO, YMD",
-    "intervalstyle": "postgres",
-    "extra_float_digits": "3",
-    "bytea_output": "hex",
-    "lc_monetary": "C",
-    "xmlbinary": "base64",
+    **TEXT_FORM,
 }
-"""A database may carry defaults of its own (statement_timeout, time zone): not for us, or two
-fingerprints of the same rows would differ. `row_security=off` makes a hidden row an error."""
+"""A database may carry defaults of its own (statement_timeout): not for us. `row_security=off`
+makes a hidden row an error."""
 
 
 class Sessions:
@@ -70,7 +65,6 @@ class Sessions:
             connection = await psycopg.AsyncConnection.connect(
                 **target.arguments(),
                 autocommit=True,
-                connect_timeout=_CONNECT_TIMEOUT,
                 application_name=f"slipway {purpose}"[:63],
                 keepalives_idle=10,
                 keepalives_interval=5,
@@ -110,12 +104,13 @@ class Sessions:
         settings of its sessions, as `PGOPTIONS` has them.
         """
         base = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", **target.environment()}
+        base |= {"PGAPPNAME": "slipway tool", "PGCONNECT_TIMEOUT": str(_TOOL_CONNECT_TIMEOUT)}
         if options:
             base["PGOPTIONS"] = options
         with _passfile(target) as (variables, descriptors):
             return await run(
                 command,
-                env={**base, "PGAPPNAME": "slipway tool", "PGCONNECT_TIMEOUT": "10", **variables},
+                env={**base, **variables},
                 stdin=stdin,
                 stdout=stdout,
                 pass_fds=descriptors,
@@ -128,7 +123,7 @@ class Sessions:
         return {name: await self._major(name) for name in ("pg_dump", "pg_restore")}
 
     async def _major(self, name: str) -> int:
-        done = await run(version(self.tool(name)), env={"LC_ALL": "C"}, deadline=10)
+        done = await run(version(self.tool(name)), env={"LC_ALL": "C"}, deadline=_VERSION_DEADLINE)
         try:
             return major_of(done.stdout)
         except ValueError:

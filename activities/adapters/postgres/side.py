@@ -29,7 +29,7 @@ LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE d.datname = %s ORDER BY 1, 2"""
 """Grants as they apply; the empty role is PUBLIC."""
 
-
+_TRIES = 3
 _LISTS = {
     "local_preload_libraries",
     "search_path",
@@ -109,9 +109,14 @@ async def copies_of(admin: Connection, database: str) -> list[str]:
 async def drop(admin: Connection, name: str) -> bool:
     """Drop a database and end its sessions; return whether it was there."""
     existed = await exists(admin, name)
-    await admin.execute(
-        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-    )
+    words = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    for _ in range(_TRIES):
+        try:
+            await admin.execute(words)
+            return existed
+        except psycopg.errors.ObjectInUse:  # the server waits only 5 s for sessions to end
+            continue
+    await admin.execute(words)
     return existed
 
 

@@ -21,7 +21,7 @@ from activities.adapters.postgres.extent import copy_publications
 from activities.adapters.postgres.migrate import Order, fence_off
 from activities.adapters.postgres.sessions import Connection, Sessions, row
 from activities.adapters.postgres.url import Target
-from activities.adapters.processes import uninterrupted
+from activities.uninterrupted import uninterrupted
 from slipway.errors import ForeignChange
 from slipway.judgements.backup import MARK, short_id
 

@@ -18,6 +18,8 @@ _TLS = {
 }
 _KNOWN = {*_TLS, "host"}
 _LONGEST = 4096
+_CONNECT_TIMEOUT = 5
+"""Seconds, of connections to a database that say nothing else."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Target:
             "user": self.user,
             "password": self.password or None,
             "dbname": self.database,
+            "connect_timeout": _CONNECT_TIMEOUT,
             **dict(self.tls),
         }
 

@@ -85,7 +85,7 @@ def superuser(
         password=stack.pg_superuser_password,
         dbname=database,
         autocommit=True,
-        connect_timeout=10,
+        connect_timeout=60,
         options=options,
     )
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 PRODUCTION, STAGING = "production", "staging"
 DEFAULT_MB = 50
 _SEED = Path(__file__).with_name("seed.sql")
-_TRIES = 600
-"""Looks, 0.1 s apart, until the reader of a slot has ended."""
+_FREE = 60.0
+"""Seconds until nobody uses a database any more."""
 _ROWS_PER_MB = 330
 """Users per megabyte of database, with all that hangs on them (measured)."""
 
@@ -60,11 +61,10 @@ def ensure_template(stack: "Stack", kind: str, size_mb: int) -> str:
 
 def create(connection: psycopg.Connection, database: str, template: str = "template0") -> None:
     """Create a database owned by the owner role, open to nobody else yet."""
-    connection.execute(
-        sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
-            sql.Identifier(database), sql.Identifier(access.OWNER), sql.Identifier(template)
-        )
+    words = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+        sql.Identifier(database), sql.Identifier(access.OWNER), sql.Identifier(template)
     )
+    _when_free(lambda: connection.execute(words))
     connection.execute(
         sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database))
     )
@@ -74,18 +74,30 @@ def drop(connection: psycopg.Connection, database: str) -> None:
     """Drop a database with whoever is connected and its replication slots; nothing happens when
     there is none."""
     words = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
-    for _ in range(_TRIES):
+
+    def drop_with_slots() -> None:
         connection.execute(
             "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
             " WHERE database = %s AND active_pid IS NOT NULL",
             [database],
         )
+        connection.execute(words)
+
+    _when_free(drop_with_slots)
+
+
+def _when_free(act: Callable[[], object]) -> None:
+    """Do what the server does only to a database that nobody uses: sessions and slots' readers that
+    were told to end may still be ending."""
+    until = time.monotonic() + _FREE
+    while True:
         try:
-            connection.execute(words)
+            act()
             return
-        except psycopg.errors.ObjectInUse:  # a slot's reader is still ending
-            time.sleep(0.1)
-    connection.execute(words)
+        except psycopg.errors.ObjectInUse:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.1)
 
 
 def _fill(stack: "Stack", database: str, kind: str, size_mb: int) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from slipway.judgements.counters import (
     Unreadable,
     fold,
     fold_buckets,
+    pods_of_any_version,
     prefix_of,
     quantile,
     share_above,
@@ -188,3 +190,23 @@ def test_prefixes_are_cut_as_kubernetes_cuts_pod_names(name: str) -> None:
     prefix = prefix_of(name, "5d8f89c644")
     assert len(prefix) <= 58
     assert f"{name}-5d8f89c644-".startswith(prefix)
+
+
+@pytest.mark.parametrize(
+    ("pod", "its"),
+    [
+        ("buddy-5d8f89c644-x2v7k", True),
+        ("buddy-6-bcdfg", True),
+        ("buddy-match-5d8f89c644-x2v7k", False),
+        ("buddy-migrate-x2v7k", False),
+        ("buddy-0", False),
+        ("a-buddy-5d8f89c644-x2v7k", False),
+    ],
+)
+def test_pods_of_any_version_are_told_from_pods_of_others(pod: str, its: bool) -> None:
+    assert bool(re.fullmatch(pods_of_any_version("buddy"), pod)) is its
+
+
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,60}[a-z0-9]", fullmatch=True))
+def test_pods_whose_names_were_cut_are_found(name: str) -> None:
+    assert re.fullmatch(pods_of_any_version(name), prefix_of(name, "5d8f89c644") + "x2v7k")

@@ -20,23 +20,6 @@ def test_missing_rights_name_the_line_of_the_role() -> None:
     assert '- {apiGroups: [""], resources: ["pods/log"], verbs: ["get"]}' in finding.remedy
 
 
-@pytest.mark.parametrize(
-    ("address", "local"),
-    [
-        ("http://127.0.0.1:1", True),
-        ("http://[::1]:1/x", True),
-        ("http://localhost:1", True),
-        ("/run/postgresql", True),
-        ("https://127.0.0.1.evil.example", False),
-        ("https://api.teei.com", False),
-        ("10.0.0.1", False),
-        ("", False),
-    ],
-)
-def test_loopback(address: str, local: bool) -> None:
-    assert (environment.not_loopback({"x": address}) == []) is local
-
-
 def test_compressed_time_needs_every_marker() -> None:
     label = {environment.LOCAL_LABEL: "true"}
     assert environment.local_only(15, [], label, "true") == []

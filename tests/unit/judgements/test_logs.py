@@ -1,5 +1,8 @@
 """Error lines by class, against the time before; heartbeats in logs."""
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from slipway.judgements.logs import (
     ALL,
     CORRUPTED,
+    MAY_BE_ERROR,
     Before,
     ErrorLines,
     LogLine,
@@ -16,6 +20,7 @@ from slipway.judgements.logs import (
     is_error,
     judge_logs,
     parse_lines,
+    unwrapped,
 )
 from slipway.plan import Limits, LogClass
 from slipway.verdicts import Kind, Reason, Verdict
@@ -156,3 +161,50 @@ def test_heartbeats() -> None:
     assert heartbeat_problem(lines, "heartbeat", 150, 60) == ""
     assert "61 s old" in heartbeat_problem(lines, "heartbeat", 161, 60)
     assert "no log line" in heartbeat_problem([], "heartbeat", 161, 60)
+
+
+LEVELS = st.one_of(
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(
+        ["error", "Fatal", "CRITICAL", "alert", "Emerg", "emergency", "panic", "Severe"]
+    ),
+    st.text(max_size=8),
+)
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.builds(
+            "{} {} {}".format, st.text(max_size=20), st.sampled_from(["ERROR", "PANIC"]), st.text()
+        ),
+        st.builds(
+            lambda key, level, spaced: json.dumps(
+                {"msg": "x", key: level}, separators=None if spaced else (",", ":")
+            ),
+            st.sampled_from(["level", "severity"]),
+            LEVELS,
+            st.booleans(),
+        ),
+    )
+)
+def test_a_log_store_is_asked_for_every_line_that_is_an_error(line: str) -> None:
+    wrapped = (line, f"2026-11-23T18:00:00.1Z stdout F {line}", json.dumps({"log": line + "\n"}))
+    for one in wrapped:
+        assert not is_error(line) or re.search(MAY_BE_ERROR, one)
+
+
+@pytest.mark.parametrize(
+    ("line", "inner"),
+    [
+        ("ERROR x", "ERROR x"),
+        ("2026-11-23T18:00:00.1Z stderr F ERROR x", "ERROR x"),
+        ('{"log":"ERROR x\\n","stream":"stderr","time":"t"}', "ERROR x"),
+        ('{"level":50,"msg":"x"}', '{"level":50,"msg":"x"}'),
+        ('{"log":{"level":50}}', '{"log":{"level":50}}'),
+        ('{"log":"unfinished', '{"log":"unfinished'),
+    ],
+)
+def test_a_line_is_taken_out_of_what_a_collector_left_around_it(line: str, inner: str) -> None:
+    assert unwrapped(line) == inner

@@ -4,7 +4,7 @@ import pytest
 
 from devstack import versions as pinned
 from slipway.judgements.versions import TRIED, judge_version
-from slipway.judgements.worker import judge_programs, programs
+from slipway.judgements.worker import judge_programs, no_browser, not_rendered, programs
 from slipway.plan import Migrations
 
 
@@ -53,3 +53,17 @@ def test_a_program_that_cannot_be_run_blocks() -> None:
     (finding,) = judge_programs({"pnpm": "", "node": "v20.20.2"})
     assert (finding.severity, finding.group) == ("block", "worker")
     assert finding.remedy == "Run: npm install --global pnpm@10"
+
+
+def test_a_browser_that_does_not_run_blocks() -> None:
+    finding = no_browser("There is no browser.", ["corp-cockpit"])
+    assert finding.severity == "block"
+    assert "corp-cockpit" in finding.what
+    assert "There is no browser." in finding.what
+    assert "SLIPWAY_BROWSER" in finding.remedy
+
+
+def test_a_page_that_does_not_show_it_yet_is_told_only() -> None:
+    finding = not_rendered("corp-cockpit", "it stays empty.")
+    assert (finding.severity, finding.group) == ("note", "worker")
+    assert finding.what.endswith("for what runs now: it stays empty.")
