@@ -12,6 +12,7 @@ from temporalio.worker import _workflow as sdk
 
 from devstack import testing
 from devstack.stack import Stack
+from tests import second_look
 
 HERE = Path(__file__).parent
 # Hypothesis fails an example that takes longer than 200 ms, and one that is made slowly. Both tell
@@ -51,6 +52,9 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-def pytest_sessionfinish() -> None:
-    """Let go of the stack; the last test process stops it."""
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Let go of the stack; the last test process stops it. Keep how the run ended."""
     testing.release()
+    cache = getattr(session.config, "cache", None)  # none with -p no:cacheprovider
+    if cache is not None and not hasattr(session.config, "workerinput"):  # not one of xdist's
+        cache.set(second_look.STATUS, int(exitstatus))
