@@ -1,18 +1,16 @@
 """Checks of services: health, critical functions, smoke flows, corruption probes."""
 
 import asyncio
-import time
-import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from temporalio import activity
 
+from activities.flow_try import FlowTry
 from activities.probing import Prober
-from slipway.checks import Flow, HtmlPage, Step
+from slipway.checks import Flow, HtmlPage
 from slipway.errors import SlipwayError
-from slipway.judgements import answers
 from slipway.judgements.corruption import judge_probe
 from slipway.judgements.log_templates import new_kinds, templates
 from slipway.judgements.rendered import judge_rendered, missing
@@ -26,11 +24,7 @@ if TYPE_CHECKING:
     from activities.adapters.http import Http
     from activities.adapters.probes import Probes
 
-_FLOW_SECONDS = 20.0
-"""One try of one flow, so that three tries fit into the activity's own timeout."""
 _SIDE_BY_SIDE = 4
-_AGAIN = 1.0
-"""Seconds until a step that may take its time is asked again."""
 
 
 class Checks:
@@ -132,59 +126,18 @@ class Checks:
         self, flow: Flow, addresses: dict[str, str], tries: int, every: float, signal: Signal
     ) -> Verdict:
         secrets = {name: self._http.secret(ref) for name, ref in flow.secrets.items()}
-        problem = await _tried(lambda: self._try(flow, addresses, secrets), tries, every)
+
+        async def passes() -> str:
+            return await FlowTry(self._http, flow, addresses, secrets).run()
+
+        problem = await _tried(passes, tries, every)
         who = flow.service or flow.steps[0].service
         if not problem:
             return _verdict(signal, Reason.OK, who, f"{flow.name}: {len(flow.steps)} steps passed.")
-        for value in secrets.values():
-            problem = problem.replace(value, "***")
         critical = signal is Signal.CRITICAL
         reason = Reason.CRITICAL_FUNCTION_BROKEN if critical else Reason.SMOKE_FLOW_BROKEN
         because = f"{flow.name}: {problem}, {tries} tries in a row."
         return _verdict(signal, reason, who, f"{who}: {because}" if who else because)
-
-    async def _try(self, flow: Flow, addresses: dict[str, str], secrets: dict[str, str]) -> str:
-        variables: dict[str, Any] = {**secrets, "unique": uuid.uuid4().hex[:16]}
-        at = ""
-        try:
-            async with asyncio.timeout(_FLOW_SECONDS):
-                for step in flow.steps:
-                    at = f"step {step.name!r}"
-                    variables |= await self._passes(flow, step, addresses, variables)
-        except TimeoutError:
-            return f"{at}: the flow did not end in {_FLOW_SECONDS:.0f} s"
-        except answers.Wrong as error:
-            return f"{at}: {error}"
-        return ""
-
-    async def _passes(
-        self, flow: Flow, step: Step, addresses: dict[str, str], variables: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Ask a step until it passes, as long as it may take."""
-        until = time.monotonic() + (step.within or 0.0)
-        while True:
-            try:
-                return await self._step(flow, step, addresses, variables)
-            except answers.Wrong as error:
-                if time.monotonic() + _AGAIN > until:
-                    after = f", {step.within:g} s long" if step.within else ""
-                    raise answers.Wrong(f"{error}{after}") from None
-            await asyncio.sleep(_AGAIN)
-
-    async def _step(
-        self, flow: Flow, step: Step, addresses: dict[str, str], variables: dict[str, Any]
-    ) -> dict[str, Any]:
-        base = addresses.get(step.service or flow.service or "")
-        if not base:
-            raise answers.Wrong("the plan gives no address for its service")
-        sending = answers.fill_step(step, variables)
-        answer = await self._http.fetch(
-            sending.method,
-            base.rstrip("/") + sending.path,
-            headers=sending.headers,
-            body=sending.body,
-        )
-        return answers.check_step(step, answer)
 
 
 async def _tried(check: Callable[[], Awaitable[str]], tries: int, every: float) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -32,7 +33,8 @@ class Http:
                 follow_redirects=False,
                 verify=self._verify,
                 limits=httpx.Limits(max_connections=100, keepalive_expiry=10.0),
-                headers={"user-agent": "slipway"},
+                headers={"user-agent": "slipway", **bounded.PLAIN},
+                cookies=_no_cookies(),
             )
         return self._http
 
@@ -45,6 +47,10 @@ class Http:
         """Return a value that a flow refers to. Raises BadInput naming the reference only."""
         return resolve(reference)
 
+    def cookies(self) -> httpx.Cookies:
+        """Return an empty jar, for a flow that keeps cookies."""
+        return httpx.Cookies()
+
     async def fetch(
         self,
         method: str,
@@ -52,11 +58,14 @@ class Http:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        cookies: httpx.Cookies | None = None,
     ) -> Answer:
-        """Send one request. Raises NoAnswer when nothing came, or more than 1 MiB."""
+        """Send one request. `cookies`: those of a flow that keeps them; they are sent, and what the
+        answer sets is kept there. Raises NoAnswer when nothing came, or more than 1 MiB."""
         try:
             async with asyncio.timeout(_OVERALL):
-                return await self._fetch(method, url, headers or {}, body)
+                request = self._client.build_request(method, url, headers=headers, content=body)
+                return await self._send(request, cookies)
         except TimeoutError:
             raise NoAnswer(f"no whole answer in {_OVERALL:.0f} s") from None
         except httpx.TimeoutException:
@@ -64,16 +73,27 @@ class Http:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NoAnswer(_explained(error)) from None
 
-    async def _fetch(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
-        async with self._client.stream(method, url, headers=dict(headers), content=body) as answer:
+    async def _send(self, request: httpx.Request, cookies: httpx.Cookies | None) -> Answer:
+        if cookies is not None:
+            cookies.set_cookie_header(request)
+        answer = await self._client.send(request, stream=True)
+        try:
             content = await bounded.read(answer, _LARGEST)
-            if content is None:
-                raise NoAnswer("the answer is larger than 1 MiB")
-            media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-            location = answer.headers.get("location", "")
-            return Answer(answer.status_code, media_type, content, location)
+        finally:
+            await answer.aclose()
+        if content is None:
+            raise NoAnswer("the answer is larger than 1 MiB")
+        if cookies is not None:
+            cookies.extract_cookies(answer)
+        media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        location = answer.headers.get("location", "")
+        return Answer(answer.status_code, media_type, content, location)
+
+
+def _no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: a session that one flow opened must not pass the next one's
+    check that a stranger is refused, nor a balancer's cookie lead all probes to one pod."""
+    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _explained(error: Exception) -> str:

@@ -19,7 +19,9 @@ class JsonServer:
     @property
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:
-            self._http = httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False)
+            self._http = httpx.AsyncClient(
+                timeout=TIMEOUT, follow_redirects=False, headers=bounded.PLAIN
+            )
         return self._http
 
     async def aclose(self) -> None:

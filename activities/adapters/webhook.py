@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from activities.adapters import bounded
 from activities.adapters.references import resolve
 from slipway.errors import BadInput, SlipwayError, Unreachable
 from slipway.messages.notice import Sent
@@ -37,13 +38,13 @@ class Webhook:
         """
         address = self._address(to)
         content = json.dumps(document, ensure_ascii=False).encode()
-        headers = {"content-type": "application/json", "idempotency-key": key}
+        headers = {"content-type": "application/json", "idempotency-key": key, **bounded.PLAIN}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client:
                 request = client.build_request("POST", address, content=content, headers=headers)
                 answer = await client.send(request, stream=True)
                 beginning = await _beginning(answer)
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except httpx.TransportError as error:
             what = type(error).__name__
             raise Unreachable(
                 f"The receiver of notices ({_name(to)}) cannot be reached: {what}.",
@@ -70,12 +71,8 @@ class Webhook:
 
 async def _beginning(answer: httpx.Response) -> str:
     """Return the beginning of the answer; an endless one is not read on."""
-    content = b""
     try:
-        async for chunk in answer.aiter_bytes():
-            content += chunk
-            if len(content) >= 4 * _RECEIPT:
-                break
+        content = await bounded.beginning(answer, 4 * _RECEIPT)
     finally:
         await answer.aclose()
     return content.decode(errors="replace")[:_RECEIPT]

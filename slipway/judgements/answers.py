@@ -5,7 +5,7 @@ Every answer is hostile until parsed: limits of size and depth, no duplicate key
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +28,8 @@ class Answer:
     media_type: str
     body: bytes
     location: str = ""
+    hidden: frozenset[str] = frozenset()
+    """Secrets that it may repeat, and that must not be shown."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,11 @@ def check_health(answer: Answer, health: Health) -> None:
     wanted = json.dumps(health.body)
     if answer.status != 200:
         raise Wrong(f"{health.path} answered {answer.status} {_shown(answer)} instead of {wanted}")
-    if not same(parse_json(answer.body), health.body):
+    try:
+        found = parse_json(answer.body)
+    except Wrong as error:
+        raise Wrong(f"{health.path} answered {_shown(answer)}: {error}") from None
+    if not same(found, health.body):
         raise Wrong(f"{health.path} answered {_shown(answer)} instead of {wanted}")
 
 
@@ -97,12 +103,27 @@ def check_step(step: Step, answer: Answer) -> dict[str, Any]:
     if not (expect.equals or expect.present or step.capture):
         return {}
     document = parse_json(answer.body)
-    _check_document(document, expect)
+    _check_document(document, expect, answer.hidden)
     return {name: pointed(document, pointer) for name, pointer in step.capture.items()}
 
 
+def in_headers(step: Step, variables: Variables) -> set[str]:
+    """Return the values of variables in a step's headers: tokens mostly, not to be shown."""
+    names = {name for value in step.headers.values() for name in _VARIABLE.findall(value)}
+    return {_text(variables[name]) for name in names if name in variables}
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Return a text without these values, as they are, as they stand in JSON, or in an address."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
+            text = text.replace(form, "***")
+    return text
+
+
 def parse_json(body: bytes) -> Any:
-    """Parse JSON strictly. Raises Wrong for anything else, duplicate keys and great depth."""
+    """Parse JSON strictly. Raises Wrong for anything else, duplicate keys and great depth; what was
+    got instead is not shown: an answer that was sought may be a token."""
     try:
         found = json.loads(
             body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant
@@ -110,8 +131,7 @@ def parse_json(body: bytes) -> Any:
     except RecursionError:
         raise Wrong("the JSON is nested too deeply") from None
     except ValueError as error:
-        shown = body[:_SHOWN].decode("utf-8", "replace")
-        raise Wrong(f"got {shown!r}, which is no sound JSON ({str(error)[:80]})") from None
+        raise Wrong(f"the body is no sound JSON ({_why(error)})") from None
     if _depth(found) > _DEEPEST:
         raise Wrong(f"the JSON is nested more than {_DEEPEST} levels deep")
     return found
@@ -142,11 +162,12 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _check_document(document: Any, expect: Expect) -> None:
+def _check_document(document: Any, expect: Expect, hidden: frozenset[str]) -> None:
     for pointer, wanted in expect.equals.items():
         got = pointed(document, pointer)
         if not same(got, wanted):
-            raise Wrong(f"{pointer or 'the body'} is {_json(got)} instead of {_json(wanted)}")
+            said = hide(json.dumps(got), hidden)[:_SHOWN]
+            raise Wrong(f"{pointer or 'the body'} is {said} instead of {_json(wanted)}")
     for pointer in expect.present:
         if pointed(document, pointer) in (None, "", [], {}):
             raise Wrong(f"{pointer} is empty")
@@ -161,8 +182,9 @@ def _contains(what: str, answer: Answer, texts: list[str]) -> None:
 
 def _no_redirect(answer: Answer, wanted: int = 200) -> None:
     if 300 <= answer.status < 400 and answer.status != wanted:
+        location = hide(answer.location, answer.hidden)
         raise Wrong(
-            f"answered {answer.status}, a redirect to {answer.location[:_SHOWN] or 'nowhere'}; "
+            f"answered {answer.status}, a redirect to {location[:_SHOWN] or 'nowhere'}; "
             "redirects are not followed: write the final address into the plan"
         )
 
@@ -229,8 +251,15 @@ def _depth(value: Any) -> int:
     return deepest
 
 
+def _why(error: ValueError) -> str:
+    """Say why a body cannot be parsed, without quoting it."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:80]
+
+
 def _shown(answer: Answer) -> str:
-    return " ".join(answer.body[:_SHOWN].decode("utf-8", "replace").split())
+    # first hidden, then cut: a cut secret would not be known any more
+    text = hide(answer.body.decode("utf-8", "replace"), answer.hidden)
+    return " ".join(text.split())[:_SHOWN]
 
 
 def _json(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Health, critical functions, smoke flows and corruption probes against the running services."""
 
+import gzip
 import ssl
 import time
 from pathlib import Path
@@ -147,6 +148,7 @@ async def test_probes_of_the_plan_are_sound(place: ClusterWorld) -> None:
     [
         (response(b"x" * (1024 * 1024 + 1)), "1 MiB"),
         (b"nonsense\r\n\r\n", "status line"),
+        (response(gzip.compress(b"{}"), more="Content-Encoding: gzip\r\n"), "compressed"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc", "peer closed"),
     ],
 )

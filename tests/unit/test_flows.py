@@ -1,15 +1,16 @@
-"""Steps of a flow that may take their time: what is done after an answer is waited for."""
+"""Flows: steps that may take their time, cookies, and secrets that are never shown."""
 
 import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from activities import checks
+from activities import flow_try
 from activities.adapters.browser import Browser
 from activities.adapters.cluster import Cluster
 from activities.adapters.http import Http
@@ -22,30 +23,68 @@ from slipway.plan import Service
 from slipway.verdicts import Kind, Verdict
 
 
+class Quiet(BaseHTTPRequestHandler):
+    """Logs nothing, and says whole answers."""
+
+    def log_message(self, *_: object) -> None:
+        return
+
+    def say(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def serving(handler: type[Quiet]) -> Iterator[str]:
+    """Yield the address at which a handler answers."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @contextmanager
 def making_a_report(*answers: int) -> Iterator[tuple[str, list[str]]]:
     """A service that answers with these statuses, the last one for ever; yields its address and the
     methods it was asked with."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             status = answers[min(len(asked), len(answers) - 1)]
             asked.append(self.command)
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.say(status)
 
-        def log_message(self, *_: object) -> None:
-            return
+    with serving(Handler) as url:
+        yield url, asked
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+
+class Login(Quiet):
+    """Opens a session, and lets in who has one."""
+
+    def do_GET(self) -> None:
+        if self.path == "/login":
+            self.say(200, b"{}", Set_Cookie="session=1; Path=/; HttpOnly")
+        else:
+            self.say(200 if "session=1" in self.headers.get("Cookie", "") else 401)
+
+
+class Echo(Quiet):
+    """Refuses with what it was sent, as validators of requests do; a token it gives as text."""
+
+    def do_GET(self) -> None:
+        self.say(200, b"a-token-of-somebody")
+
+    def do_POST(self) -> None:
+        said = self.rfile.read(int(self.headers["Content-Length"]))
+        self.say(422, b'{"detail":[{"loc":["body"],"msg":"too long","input":' + said + b"}]}")
 
 
 def flow(within: str | None) -> Flow:
@@ -53,23 +92,39 @@ def flow(within: str | None) -> Flow:
     return Flow.model_validate({"name": "a report", "steps": [step]})
 
 
+def steps(*given: dict[str, Any], **more: Any) -> Flow:
+    """A flow of these steps, each with a name of its own."""
+    named = [{"name": f"step {n}", "service": "reporting", **one} for n, one in enumerate(given)]
+    return Flow.model_validate({"name": "a flow", "steps": named, **more})
+
+
 def run(one: Flow, url: str) -> Verdict:
+    """Run a flow once."""
+    return run_all([one], url)[0]
+
+
+def run_all(flows: list[Flow], url: str) -> list[Verdict]:
+    """Run flows one after the other, by one client."""
     service = {"name": "reporting", "title": "Reporting", "port": 1, "url": url, "health": {}}
-    request = RunFlows(flows=[one], services=[Service.model_validate(service)], tries=1)
+    services = [Service.model_validate(service)]
 
-    async def verdict() -> Verdict:
+    async def verdicts() -> list[Verdict]:
         http = Http()
-        found = await Checks(http, Cluster(), Probes(Postgres()), Browser()).flows(request)
+        checks = Checks(http, Cluster(), Probes(Postgres()), Browser())
+        found = [
+            (await checks.flows(RunFlows(flows=[one], services=services, tries=1))).verdicts[0]
+            for one in flows
+        ]
         await http.aclose()
-        return found.verdicts[0]
+        return found
 
-    return asyncio.run(verdict())
+    return asyncio.run(verdicts())
 
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask again at once: what is counted here are requests."""
-    monkeypatch.setattr(checks, "_AGAIN", 0.01)
+    monkeypatch.setattr(flow_try, "_AGAIN", 0.01)
 
 
 def test_a_report_that_is_made_afterwards_is_waited_for() -> None:
@@ -98,3 +153,37 @@ def test_only_reading_waits_and_not_for_long(step: dict[str, str]) -> None:
     whole = {"name": "x", "service": "a", "path": "/", **step}
     with pytest.raises(ValidationError):
         Flow.model_validate({"name": "f", "steps": [whole]})
+
+
+def test_a_session_of_one_flow_is_none_of_the_next() -> None:
+    stranger = steps({"path": "/login"}, {"path": "/me", "expect": {"status": 401}})
+    with serving(Login) as url:
+        assert [one.kind for one in run_all([stranger, stranger], url)] == [Kind.PROCEED] * 2
+
+
+def test_a_flow_may_keep_cookies_and_begins_without_any() -> None:
+    person = steps({"path": "/login"}, {"path": "/me"}, cookies=True)
+    stranger = steps({"path": "/me", "expect": {"status": 401}}, cookies=True)
+    with serving(Login) as url:
+        assert [one.kind for one in run_all([person, stranger], url)] == [Kind.PROCEED] * 2
+
+
+@pytest.mark.parametrize("secret", ["p" * 120 + "-end", 'quo"ted\\back', "short-one"])
+def test_a_secret_that_is_sent_back_is_not_shown(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD_OF_A_TEST", secret)
+    login = {"path": "/login", "method": "POST", "body": {"password": "{password}"}}
+    one = steps(login, secrets={"password": "env:PASSWORD_OF_A_TEST"})
+    with serving(Echo) as url:
+        because = run(one, url).because
+    assert "got 422" in because
+    assert "***" in because
+    assert secret[:8] not in because
+
+
+def test_a_good_answer_that_cannot_be_read_is_not_shown() -> None:
+    with serving(Echo) as url:
+        because = run(steps({"path": "/token", "capture": {"token": "/token"}}), url).because
+    assert "no sound JSON" in because
+    assert "somebody" not in because

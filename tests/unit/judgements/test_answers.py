@@ -162,3 +162,21 @@ def test_a_good_answer_with_another_status_does_not_tell_its_body() -> None:
 
 def test_an_expected_redirect_is_fine() -> None:
     assert answers.check_step(step(expect={"status": 302}), Answer(302, "", b"", "/x")) == {}
+
+
+def test_what_stands_in_headers_is_hidden_however_it_is_written() -> None:
+    one = Step.model_validate(
+        {"name": "s", "path": "/{id}", "headers": {"authorization": "Bearer {token}"}}
+    )
+    hidden = answers.in_headers(one, {"token": 'a/"b', "id": "7"})
+    assert hidden == {'a/"b'}
+    said = answers.hide('at a/"b, in JSON "a/\\"b", in an address a%2F%22b, of 7', hidden)
+    assert said == 'at ***, in JSON "***", in an address ***, of 7'
+
+
+def test_a_secret_is_hidden_before_the_text_is_cut() -> None:
+    found = Answer(400, "", b"x" * 150 + b"a-long-secret", hidden=frozenset({"a-long-secret"}))
+    one = Step.model_validate({"name": "s", "path": "/"})
+    with pytest.raises(Wrong) as told:
+        answers.check_step(one, found)
+    assert "a-l" not in str(told.value)
