@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from slipway.errors import SlipwayError
+from slipway.errors import Forbidden, SlipwayError, Unreachable
 from slipway.judgements import answers
 from slipway.judgements import workload as objects
 from slipway.judgements.logs import LogLine, heartbeat_problem
@@ -56,7 +56,10 @@ class Prober:
         return "" if 200 <= answer.status < 300 else f"{path}: {answer.status}"
 
     async def by_log(self, service: Service, namespace: str, pods: list[str]) -> str:
-        """Probe a service of kind log by the lines of its pods; one of them must be alive."""
+        """Probe a service of kind log by the lines of its pods; one of them must be alive.
+
+        Raises Unreachable or Forbidden when no log can be read: that tells nothing of the service.
+        """
         beat = service.heartbeat
         if beat is None:
             return "the plan gives no heartbeat for it"
@@ -65,9 +68,13 @@ class Prober:
         read = await asyncio.gather(
             *(self._lines(namespace, pod, service.container, beat.max_silence) for pod in pods)
         )
-        lines = [line for found in read if not isinstance(found, str) for line in found]
-        if not lines and all(isinstance(found, str) for found in read):
-            return f"its log cannot be read: {read[0]}"
+        lines = [line for found in read if isinstance(found, list) for line in found]
+        failed = [found for found in read if isinstance(found, SlipwayError)]
+        if len(failed) == len(read):
+            silent = [one for one in failed if isinstance(one, Unreachable | Forbidden)]
+            if silent:
+                raise silent[0]
+            return f"its log cannot be read: {failed[0].what}"
         return heartbeat_problem(lines, beat.pattern, time.time(), beat.max_silence)
 
     async def pods_of(self, namespace: str, deployment: str) -> list[str]:
@@ -82,13 +89,13 @@ class Prober:
 
     async def _lines(
         self, namespace: str, pod: str, container: str, seconds: float
-    ) -> list[LogLine] | str:
+    ) -> list[LogLine] | SlipwayError:
         try:
             return await self._cluster.pod_log(
                 namespace, pod, container, tail=_TAIL, since_seconds=seconds
             )
         except SlipwayError as error:
-            return error.what
+            return error
 
 
 def _alive(pods: list[Raw]) -> list[Raw]:

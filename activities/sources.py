@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, Unreachable
 from slipway.judgements import workload as objects
 from slipway.judgements.counters import (
     Pods,
@@ -79,6 +79,12 @@ class Sources:
             and objects.metadata(pod).get("namespace") == watched.workload.namespace
             and not objects.metadata(pod).get("deletionTimestamp")
         ]
+
+    def require_pods_of(self, watched: Watched) -> list[Raw]:
+        """Return the same pods; raise Unreachable where they could not be read."""
+        if self.pods_missing is not None:
+            raise Unreachable(f"{self.pods_missing.because}.", self.pods_missing.remedy)
+        return self.pods_of(watched)
 
     async def read_traffic(self, began: float) -> None:
         """Read the request counters of all services since the window began."""

@@ -3,17 +3,16 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from activities.heartbeat import Progress
+from activities.own_probes import OwnProbes
 from activities.probing import Prober
 from activities.sources import Sources
-from slipway.judgements.corruption import judge_probe
+from slipway.errors import Unreachable
 from slipway.judgements.counters import Traffic, Unreadable
-from slipway.judgements.extension import ASKING_RATE, extension
-from slipway.judgements.health import count_probe, judge_health
+from slipway.judgements.extension import extension
 from slipway.judgements.pods import restarts
 from slipway.judgements.readings import say_scrapes
 from slipway.judgements.traffic import nothing_to_read
@@ -26,9 +25,7 @@ from slipway.judgements.window import (
     say_judged,
     seen_of,
 )
-from slipway.judgements.workload import name_of
 from slipway.messages.watch import (
-    Asked,
     Extension,
     Kept,
     Mark,
@@ -37,7 +34,6 @@ from slipway.messages.watch import (
     Watched,
     WatchSlice,
 )
-from slipway.plan import Service, ServiceKind
 from slipway.verdicts import Kind, Signal, Verdict, weight
 
 if TYPE_CHECKING:
@@ -46,11 +42,6 @@ if TYPE_CHECKING:
     from activities.adapters.prometheus import Prometheus
     from activities.log_source import LogSource
 
-_SIDE_BY_SIDE = 20
-_LEAST_PAUSE = 0.25
-"""Between two probes of one service, also when time is compressed."""
-_LOG_PAUSE = 2.0
-"""Between two reads of a log that a service is verified by."""
 _LEAST_READ = 1.0
 _SPARE = 1.0
 """The last reading begins so many seconds before the slice ends, at most."""
@@ -69,17 +60,6 @@ class Instruments:
     probes: "Probes"
 
 
-@dataclass
-class _Seen:
-    """What has been seen in this slice so far."""
-
-    failing: dict[str, int] = field(default_factory=dict)
-    health: dict[str, str] = field(default_factory=dict)
-    alarms: list[Verdict] = field(default_factory=list)
-    corruption: list[Verdict] = field(default_factory=list)
-    asked: dict[str, Asked] = field(default_factory=dict)
-
-
 class Window:
     """One slice of one window."""
 
@@ -87,12 +67,13 @@ class Window:
         self._tools = instruments
         self._request = request
         self._progress = progress
-        before = request.mark or Mark(began=0.0)
-        self._seen = _Seen(failing=dict(before.failing), asked=dict(before.asked))
+        self._alarms: list[Verdict] = []
         self._alarm = asyncio.Event()
-        self._limit = asyncio.Semaphore(_SIDE_BY_SIDE)
         self._sources = Sources(instruments.cluster, instruments.metrics, instruments.logs, request)
-        self._mark = before
+        self._own = OwnProbes(
+            instruments.prober, instruments.probes, request, self._sources, self._ring
+        )
+        self._mark = request.mark or Mark(began=0.0)
 
     async def watch(self) -> SliceSeen:
         """Read until the slice ends or something calls for a rollback, then judge.
@@ -102,7 +83,8 @@ class Window:
         """
         begun = time.monotonic()
         mark = await self._begin()
-        tasks = [asyncio.create_task(loop) for loop in self._loops(mark)]
+        loops = [*self._own.loops(), self._every_scrape(mark)]
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             took = await self._read(mark)
             end = begun + self._request.length
@@ -111,6 +93,8 @@ class Window:
             found = [] if self._alarm.is_set() else await self._judge_all(mark)
             self._ring(found)
             await self._until(end)
+            if any(one.signal is Signal.HEALTH for one in self._alarms):
+                await self._own.settle()
         finally:
             for task in tasks:
                 task.cancel()
@@ -119,7 +103,7 @@ class Window:
             if isinstance(one, Exception):
                 raise one
         others = [one for one in found if one.kind is not Kind.ROLLBACK]
-        verdicts = sorted([*self._seen.alarms, *others], key=lambda one: -weight(one.kind))
+        verdicts = sorted([*self._alarms, *others], key=lambda one: -weight(one.kind))
         seen = [seen_of(self._of(one), self._request, mark, last=True) for one in self._judged()]
         more = extension(seen, verdicts, self._request)
         return SliceSeen(
@@ -137,11 +121,18 @@ class Window:
         )
 
     async def _begin(self) -> Mark:
-        """Return the window's mark; the first attempt at its first slice makes it."""
+        """Return the window's mark; the first attempt at its first slice makes it.
+
+        Raises Unreachable when it cannot: without the pods' restarts so far, all those of their
+        lives would count as the window's.
+        """
         began, told = time.time(), self._progress.kept
         await self._sources.look_at_pods()
         before = Kept.model_validate_json(told) if told else None
         mark = self._request.mark or (before.mark if before else None)
+        missing = self._sources.pods_missing
+        if mark is None and missing is not None:
+            raise Unreachable(f"{missing.because}.", missing.remedy)
         self._mark = mark or Mark(began=began, restarts=restarts(self._sources.pods))
         self._keep()
         self._ring(before.alarms if before else [])
@@ -150,27 +141,14 @@ class Window:
     def _left(self, mark: Mark, more: Extension | None) -> Mark:
         """What this slice leaves for the next one."""
         reread = mark.reread or bool(more and more.reread)
-        seen = self._seen
+        own = self._own
         return mark.model_copy(
-            update={"failing": seen.failing, "asked": seen.asked, "reread": reread}
+            update={"failing": own.failing, "asked": own.asked, "reread": reread}
         )
 
     def _keep(self) -> None:
-        kept = Kept(mark=self._mark, alarms=self._seen.alarms)
+        kept = Kept(mark=self._mark, alarms=self._alarms)
         self._progress.keep(kept.model_dump_json())
-
-    def _loops(self, mark: Mark) -> list[Coroutine[None, None, None]]:
-        loops: list[Coroutine[None, None, None]] = [
-            self._probe(one) for one in self._request.watched
-        ]
-        loops += [
-            self._ask(one)
-            for one in self._request.watched
-            if one.service.name in self._request.synthetic
-        ]
-        if self._request.corruption:
-            loops.append(self._corruption())
-        return [*loops, self._every_scrape(mark)]
 
     async def _until(self, end: float) -> None:
         """Wait until a moment of the monotonic clock, or an alarm."""
@@ -202,7 +180,7 @@ class Window:
         if request.last:
             reads += [sources.read_latency(mark.began), sources.read_shared(mark.began)]
         await asyncio.gather(*reads)
-        found = list(self._seen.corruption)
+        found = self._own.at_the_end()
         for one in request.watched:
             found += judge_service(self._of(one), request, mark)
         if sources.connections is not None and sources.external is not None:
@@ -223,81 +201,28 @@ class Window:
             slow=sources.slow.get(name),
             lines=sources.lines.get(name),
             rates=sources.rates.get(name),
-            asked=self._seen.asked.get(name),
+            asked=self._own.asked.get(name),
         )
 
     def _judged(self) -> list[Watched]:
         """The services whose scrapes are kept: those the window is about, and those that alarm."""
-        alarming = {one.service for one in self._seen.alarms}
+        alarming = {one.service for one in self._alarms}
         return [
             one
             for one in self._request.watched
             if one.service.name in alarming or (self._request.last and one.focus)
         ]
 
-    async def _probe(self, watched: Watched) -> None:
-        """Probe one service again and again; three failures in a row raise the alarm."""
-        service = watched.service
-        by_log = service.kind is ServiceKind.LOG
-        pause = max(self._request.probe_every, _LOG_PAUSE if by_log else _LEAST_PAUSE)
-        while True:
-            async with self._limit:
-                problem = await self._problem(watched, by_log)
-            self._seen.failing = count_probe(self._seen.failing, service.name, problem)
-            self._seen.health[service.name] = problem or "healthy"
-            verdict = judge_health(service.name, self._seen.failing[service.name], problem)
-            self._ring([verdict] if verdict else [])
-            await asyncio.sleep(pause)
-
-    async def _problem(self, watched: Watched, by_log: bool) -> str:
-        if not by_log:
-            return await self._tools.prober.over_http(watched.service, watched.service.url)
-        pods = [name_of(one) for one in self._sources.pods_of(watched)]
-        return await self._tools.prober.by_log(watched.service, watched.workload.namespace, pods)
-
-    async def _ask(self, watched: Watched) -> None:
-        """Ask a service's read paths again and again, at a steady rate."""
-        service, number = watched.service, 0
-        pause = 1 / (ASKING_RATE * self._request.time_scale)
-        begun = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            while True:
-                path = service.read_paths[number % len(service.read_paths)]
-                group.create_task(self._ask_once(service, path))
-                number += 1
-                await asyncio.sleep(max(0.0, begun + number * pause - time.monotonic()))
-
-    async def _ask_once(self, service: Service, path: str) -> None:
-        async with self._limit:
-            problem = await self._tools.prober.read(service, path)
-        before = self._seen.asked.get(service.name, Asked())
-        self._seen.asked[service.name] = Asked(
-            requests=before.requests + 1,
-            failures=before.failures + bool(problem),
-            example=before.example or problem,
-        )
-
-    async def _corruption(self) -> None:
-        """Run the corruption probes once."""
-        request = self._request
-        results = await self._tools.probes.run(
-            request.probe_url, request.corruption, request.probes_before
-        )
-        self._seen.corruption = [
-            one for one in map(judge_probe, results) if one.kind is not Kind.PROCEED
-        ]
-        self._ring([one for one in self._seen.corruption if one.kind is Kind.ROLLBACK])
-
     def _ring(self, verdicts: list[Verdict]) -> None:
-        known = {(one.service, one.signal) for one in self._seen.alarms}
+        known = {(one.service, one.signal) for one in self._alarms}
         for verdict in verdicts:
             if verdict.kind is Kind.ROLLBACK and (verdict.service, verdict.signal) not in known:
-                self._seen.alarms.append(verdict)
+                self._alarms.append(verdict)
                 self._alarm.set()
                 self._keep()
 
     def _reading(self, watched: Watched, mark: Mark) -> Reading:
-        health = self._seen.health.get(watched.service.name, "")
+        health = self._own.health.get(watched.service.name, "")
         judged = ""
         if watched in self._judged():
             judged = say_judged(seen_of(self._of(watched), self._request, mark, last=True))

@@ -29,6 +29,11 @@ from workflows.steps import Steps
 _REPLACED = (ServiceState.SETTLING, ServiceState.WATCHING, ServiceState.DEPLOYED)
 
 
+class _WatchAnew(Exception):
+    """A person has said that an alarm's cause lay outside: the window begins again, since what was
+    counted in this one would raise the same alarm again."""
+
+
 async def watch(
     steps: Steps,
     window: str,
@@ -44,7 +49,10 @@ async def watch(
     while True:
         await steps.guard()
         begun = workflow.now()
-        seen, missed = await _window(steps, window, length, focus, leave_out, full)
+        try:
+            seen, missed = await _window(steps, window, length, focus, leave_out, full)
+        except _WatchAnew:
+            continue
         if seen is None and steps.controls.interrupts:
             await steps.guard()
             continue
@@ -139,31 +147,28 @@ async def _act(steps: Steps, window: str, seen: SliceSeen) -> None:
         )
         deadline = steps.lengths.shared_cause_deadline
         await park(steps, window, shared, (Choice.RETRY,), deadline=deadline)
-        return
+        raise _WatchAnew
     raise RollBackRun(worst)
 
 
 async def _accepted(steps: Steps, window: str, seen: SliceSeen | None, missed: str) -> bool:
     """Whether the window lets the release go on; False: watch again."""
-    worst = deciding(seen.verdicts) if seen is not None else None
-    if missed and (seen is None or worst is None):
-        worst = Verdict(
-            kind=Kind.INCONCLUSIVE,
-            signal=Signal.TRAFFIC,
-            reason=Reason.NOTHING_TO_READ,
-            because=f"Part of the window could not be watched: {missed}",
-        )
-    if worst is None or worst.kind is Kind.PROCEED:
+    against = [one for one in seen.verdicts if one.kind is not Kind.PROCEED] if seen else []
+    if missed:
+        against.append(_unwatched(missed))
+    worst = deciding(against)
+    if worst is None:
         return True
     if worst.kind is Kind.ROLLBACK:
         return False
     steps.run.verdict = worst
     steps.event(f"{worst.kind.value} in {window}: {worst.because}")
-    choice = await park(steps, window, worst, _choices(worst))
+    choice = await park(steps, window, worst, _choices(against))
     if choice is not Choice.SKIP:
         return False
-    if worst.service:
-        steps.run.service(worst.service).notes.append(f"accepted by a person: {worst.because}")
+    for one in against:
+        if one.service:
+            steps.run.service(one.service).notes.append(f"accepted by a person: {one.because}")
     return True
 
 
@@ -181,9 +186,18 @@ def _seen(steps: Steps, seen: SliceSeen | None, focus: str | None) -> str:
     return f"{len(readings)} services, {say_failures(requests, failures)}."
 
 
-def _choices(worst: Verdict) -> tuple[Choice, ...]:
+def _unwatched(missed: str) -> Verdict:
+    return Verdict(
+        kind=Kind.INCONCLUSIVE,
+        signal=Signal.TRAFFIC,
+        reason=Reason.NOTHING_TO_READ,
+        because=f"Part of the window could not be watched: {missed}",
+    )
+
+
+def _choices(against: list[Verdict]) -> tuple[Choice, ...]:
     """A named person may accept a HOLD or too little traffic, never a missing measurement."""
-    if worst.kind is Kind.HOLD or worst.reason is Reason.TOO_LITTLE_TRAFFIC:
+    if all(one.kind is Kind.HOLD or one.reason is Reason.TOO_LITTLE_TRAFFIC for one in against):
         return (Choice.RETRY, Choice.SKIP)
     return (Choice.RETRY,)
 

@@ -24,7 +24,6 @@ _LEAST = 30.0
 _MARGIN = 1.1
 _SCRAPES = 10
 """Scrapes that the shortest of such times has, however much `time_scale` divides it."""
-_OPEN = {Reason.TOO_LITTLE_TRAFFIC, Reason.NOTHING_TO_READ}
 
 
 def extension(
@@ -32,11 +31,13 @@ def extension(
 ) -> Extension | None:
     """Return how the window goes on. None: it has ended, or a person must decide anyway."""
     against = [one for one in verdicts if one.kind is not Kind.PROCEED]
-    if not request.last or {one.reason for one in against} - _OPEN:
+    if not request.last or any(one.kind is Kind.ROLLBACK for one in against):
         return None
     silent = [one for one in against if one.reason is Reason.NOTHING_TO_READ]
-    if silent:
+    if silent:  # also beside what a person must decide: they should decide on everything
         return _reread(silent, request)
+    if any(one.reason is not Reason.TOO_LITTLE_TRAFFIC for one in against):
+        return None
     return _more_traffic(seen, {one.service for one in against if one.service}, request)
 
 

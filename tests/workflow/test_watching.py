@@ -1,9 +1,16 @@
 """Windows: what they are compared with, and how one goes on that could not be judged."""
 
+import asyncio
+from typing import Any
+
+from temporalio.client import Client
+
 from slipway.errors import Unreachable
-from slipway.messages.watch import Extension
-from slipway.states import Outcome
-from slipway.verdicts import Kind, Reason
+from slipway.messages.watch import Extension, WatchSlice
+from slipway.states import Choice, Outcome
+from slipway.status import StatusDocument
+from slipway.verdicts import Kind, Reason, Verdict
+from tests.fakes.plans import small_plan, small_release
 from tests.fakes.world import fails, says
 from tests.workflow.harness import Harness
 
@@ -55,3 +62,82 @@ async def test_without_traffic_before_the_limits_stand_alone(harness: Harness) -
     status = await harness.status()
     told = [one.text for one in status.timeline if "traffic before is not known" in one.text]
     assert "Prometheus is away." in told[0]
+
+
+async def parked(harness: Harness) -> tuple[StatusDocument, "asyncio.Task[Any]"]:
+    """Carry it out until a person is asked; the second value ends with the deployment."""
+    harness.somebody_answers()
+    await harness.start()
+    await harness.approve()
+    ending = asyncio.create_task(harness.result())
+    status = await harness.reaches(
+        lambda one: any(wait.kind == "operator" for wait in one.waiting_for)
+    )
+    return status, ending
+
+
+def slices_of(harness: Harness, window: str) -> list[WatchSlice]:
+    """The slices of a window that were watched, in order."""
+    return [one for one in harness.world.slices if one.window == window]
+
+
+async def test_a_window_whose_cause_lay_outside_begins_again(client: Client) -> None:
+    plan, release = small_plan(timings={"slice": "30s"}), small_release(pending=0)
+    window = "monitor:api-gateway"
+    outside = says(Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH, "analytics", "not replaced yet")
+    async with Harness(client, plan, release).workers() as harness:
+
+        def alarms() -> Verdict | None:
+            """An alarm stands as long as its window does."""
+            seen = slices_of(harness, window)
+            return outside() if len(seen) == 1 or seen[1].mark is not None else None
+
+        harness.world.always[window] = alarms
+        status, ending = await parked(harness)
+        assert "may lie outside this release" in status.waiting_for[0].what
+        await harness.resolve(Choice.RETRY)
+        result = await ending
+
+    assert result.outcome is Outcome.DEPLOYED
+    seen = slices_of(harness, window)
+    assert [one.mark is None for one in seen[:3]] == [True, True, False]
+    assert sum(one.length for one in seen[1:]) == 120.0, "the whole window, not what was left"
+
+
+async def test_a_part_that_was_not_watched_is_not_made_good_by_a_service_that_may_be_quiet(
+    client: Client,
+) -> None:
+    quiet = says(Kind.PROCEED, Reason.OK, "analytics", "little traffic, which the plan allows")
+    away = fails(Unreachable("The worker was away.", "Start it."))
+    async with Harness(
+        client, small_plan(timings={"slice": "30s"}), small_release()
+    ).workers() as one:
+        one.world.always[WINDOW] = quiet
+        one.world.trouble[WINDOW] = [away] * 4
+        status, ending = await parked(one)
+        assert "Part of the window could not be watched" in status.waiting_for[0].what
+        await one.resolve(Choice.RETRY)
+        result = await ending
+
+    assert result.outcome is Outcome.DEPLOYED
+
+
+async def test_who_accepts_a_hold_does_not_accept_what_was_never_measured(
+    harness: Harness,
+) -> None:
+    slow = says(Kind.HOLD, Reason.LATENCY_TOO_HIGH, "analytics", "It is slow.")
+    silent = says(Kind.INCONCLUSIVE, Reason.NOTHING_TO_READ, "api-gateway", "No sample.")
+
+    def unread() -> Verdict | None:
+        return silent() if len(slices_of(harness, WINDOW)) == 1 else None
+
+    harness.world.trouble[WINDOW] = [slow]
+    harness.world.always["watch.slice"] = unread
+    status, ending = await parked(harness)
+    assert "It is slow." in status.waiting_for[0].what
+    assert "No sample." in status.waiting_for[0].what
+    reply = await harness.resolve(Choice.SKIP)
+    assert not reply.accepted
+    await harness.resolve(Choice.RETRY)
+
+    assert (await ending).outcome is Outcome.DEPLOYED

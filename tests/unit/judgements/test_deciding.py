@@ -36,3 +36,17 @@ def test_a_graver_verdict_keeps_its_service() -> None:
 
 def test_nothing_decides_about_nothing() -> None:
     assert deciding([]) is None
+
+
+def test_who_accepts_one_verdict_has_read_the_others() -> None:
+    slow = silent("analytics").model_copy(
+        update={
+            "kind": Kind.HOLD,
+            "reason": Reason.LATENCY_TOO_HIGH,
+            "because": "analytics: slow.",
+        }
+    )
+    worst = deciding([silent("buddy"), slow])
+    assert worst is not None
+    assert worst.service == "analytics"
+    assert worst.because == "analytics: slow. Also: buddy: Prometheus does not answer."

@@ -135,9 +135,17 @@ def test_after_a_reread_too_little_traffic_still_goes_on() -> None:
     assert not found.reread
 
 
-def test_what_stands_against_a_service_is_not_read_again() -> None:
+def test_beside_what_a_person_must_decide_silence_is_read_again() -> None:
     hold = silence(Reason.LATENCY_TOO_HIGH)
-    assert extended(seen(400), request(), silence(), hold) is None
+    found = extended(seen(400), request(), silence(), hold)
+    assert found is not None
+    assert found.reread
+    assert extended(seen(400), request(), hold) is None
+
+
+def test_a_rollback_waits_for_nothing() -> None:
+    down = silence(Reason.UNHEALTHY).model_copy(update={"kind": Kind.ROLLBACK})
+    assert extended(seen(400), request(), silence(), down) is None
 
 
 @given(st.integers(0, 3000), st.integers(0, 40), st.sampled_from([120.0, 300.0, 480.0, 900.0]))
