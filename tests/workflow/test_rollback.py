@@ -24,18 +24,13 @@ from slipway.status import StatusDocument
 from slipway.verdicts import Kind, Reason
 from tests.fakes.world import fails, says
 from tests.workflow.harness import Harness
+from tests.workflow.holds import images, nothing
 from tests.workflow.waiting import PATIENCE
 
 
 def document(result: DeploymentResult) -> StatusDocument:
     """Return the last status document."""
     return StatusDocument.model_validate(result.status)
-
-
-def images(harness: Harness) -> list[str]:
-    """Return what runs now, as `old` or `new`."""
-    deployments = harness.world.deployments.values()
-    return ["old" if one.image.startswith("old/") else "new" for one in deployments]
 
 
 TRIGGERS: list[tuple[str, Reason]] = [
@@ -391,3 +386,33 @@ async def test_rollback_from_the_record_after_terminate(harness: Harness) -> Non
 
     assert result.outcome is Outcome.ROLLED_BACK
     assert images(harness) == ["old", "old"]
+
+
+async def test_code_that_needs_its_own_schema_is_waited_for_again_after_the_data(
+    harness: Harness,
+) -> None:
+    refuses = says(Kind.ROLLBACK, Reason.ROLLOUT_DOOMED, "api-gateway", "It wants the old schema.")
+    harness.world.trouble["monitor:analytics"] = [
+        says(Kind.ROLLBACK, Reason.UNHEALTHY, "analytics")
+    ]
+    harness.world.trouble["rollout.wait:api-gateway"] = [nothing, refuses]
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.ROLLED_BACK
+    assert (images(harness), harness.world.schema) == (["old", "old"], "old")
+    told = [one.text for one in (await harness.status()).timeline]
+    first = next(n for n, one in enumerate(told) if "not up while the data is new" in one)
+    assert any("Put back rollout:api-gateway" in one for one in told[first:])
+
+
+async def test_code_that_does_not_come_up_on_its_data_either_is_not_back(harness: Harness) -> None:
+    refuses = says(Kind.ROLLBACK, Reason.ROLLOUT_DOOMED, "api-gateway", "It never starts.")
+    harness.world.trouble["monitor:analytics"] = [
+        says(Kind.ROLLBACK, Reason.UNHEALTHY, "analytics")
+    ]
+    harness.world.trouble["rollout.wait:api-gateway"] = [nothing, refuses, refuses]
+    result = await harness.carry_out()
+
+    assert result.outcome is Outcome.ROLLBACK_INCOMPLETE
+    assert harness.world.schema == "old"
+    assert "It never starts." in " ".join(one.text for one in (await harness.status()).timeline)

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from temporalio.client import Client
+import pytest
+from temporalio.client import Client, WorkflowUpdateFailedError
 
 from slipway.errors import Unreachable
 from slipway.messages.watch import Extension, WatchSlice
@@ -136,8 +137,8 @@ async def test_who_accepts_a_hold_does_not_accept_what_was_never_measured(
     status, ending = await parked(harness)
     assert "It is slow." in status.waiting_for[0].what
     assert "No sample." in status.waiting_for[0].what
-    reply = await harness.resolve(Choice.SKIP)
-    assert not reply.accepted
+    with pytest.raises(WorkflowUpdateFailedError):
+        await harness.resolve(Choice.SKIP)
     await harness.resolve(Choice.RETRY)
 
     assert (await ending).outcome is Outcome.DEPLOYED

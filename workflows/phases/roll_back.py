@@ -2,6 +2,7 @@
 what happened. Nothing in here looks for aborts: putting back is not interrupted."""
 
 import asyncio
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import workflow
@@ -70,9 +71,10 @@ async def roll_back(steps: Steps, verdict: Verdict, *, leave_database: str = "")
 
 
 async def _undo_all(steps: Steps, verdict: Verdict, implicated: Blame, leave_database: str) -> None:
-    """Services first, newest first; then the data."""
+    """Services first, newest first; then the data; then once more the services that did not come up
+    on the data of the new version."""
     pending = [one for one in reversed(steps.run.undo) if one.state not in SETTLED]
-    await _restore_services(steps, pending)
+    late, restored = await _restore_services(steps, pending), False
     for step in pending:
         if not isinstance(step.undo, RestoreDatabase):
             continue
@@ -84,14 +86,26 @@ async def _undo_all(steps: Steps, verdict: Verdict, implicated: Blame, leave_dat
             await settle(steps, step, UndoState.LEFT, because)
         else:
             await restore_database(steps, step, step.undo, wanted)
+            restored = True
+    await asyncio.gather(*(_come_back(steps, one, again=restored) for one in late))
 
 
-async def _restore_services(steps: Steps, pending: list[UndoStep]) -> None:
+@dataclass(frozen=True)
+class _Late:
+    """A service that is written back and did not come up."""
+
+    step: UndoStep
+    service: str
+    wait: AwaitRollout
+    because: str = ""
+
+
+async def _restore_services(steps: Steps, pending: list[UndoStep]) -> list[_Late]:
     """Write them newest first, each when the one before was written, or all at once where the plan
     says that they are independent; wait for all side by side. One that cannot be written holds up
-    the others for a moment only."""
+    the others for a moment only. Return those that did not come up while the data is still new."""
     at_once = steps.run.plan.rollback.order == "parallel"
-    parts = []
+    parts: list[asyncio.Task[_Late | None]] = []
     for step in pending:
         if isinstance(step.undo, RestoreService):
             written = asyncio.Event()
@@ -99,12 +113,12 @@ async def _restore_services(steps: Steps, pending: list[UndoStep]) -> None:
             parts.append(asyncio.create_task(part))
             if not at_once:
                 await steps.until(written.is_set, _PATIENCE, f"{step.step} is written")
-    await asyncio.gather(*parts)
+    return [one for one in await asyncio.gather(*parts) if one is not None]
 
 
 async def _restore_service(
     steps: Steps, step: UndoStep, undo: RestoreService, written: asyncio.Event
-) -> None:
+) -> _Late | None:
     run, name = steps.run, undo.service
     service, state = run.plan.service(name), run.service(name)
     steps.say(f"undo:{name}", f"Putting {name} back to {undo.captured.image}.")
@@ -120,30 +134,59 @@ async def _restore_service(
     )
     try:
         applied: Applied = await steps.call(Call(Rollouts.apply, apply, UNDO, f"put back {name}"))
-        written.set()
-        wait = AwaitRollout(
-            workload=workload,
-            template=applied.template,
-            image=undo.captured.image,
-            deadline=max(steps.lengths.rollout_deadline, 60.0),
-            uid=undo.captured.uid,
-            back=True,
-            captured=undo.captured,
-        )
-        rolled: RolledOut = await steps.call(
-            Call(Rollouts.wait, wait, UNDO.lasting(wait.deadline), f"await {name} put back")
-        )
     except ActivityError as error:
+        await _not_back(steps, step, name, sentence_of(error))
+        return None
+    finally:
         written.set()
-        await not_undone(steps, step, sentence_of(error))
-        state.state = ServiceState.REVERT_FAILED
-        return
+    wait = AwaitRollout(
+        workload=workload,
+        template=applied.template,
+        image=undo.captured.image,
+        deadline=max(steps.lengths.rollout_deadline, 60.0),
+        uid=undo.captured.uid,
+        back=True,
+        captured=undo.captured,
+    )
+    late = _Late(step, name, wait)
+    because = await _wait_for(steps, late)
+    data = (one for one in run.undo if isinstance(one.undo, RestoreDatabase))
+    if because and any(one.state not in SETTLED for one in data):
+        steps.event(f"{name} is written back and not up while the data is new: {because}")
+        return replace(late, because=because)
+    if because:
+        await _not_back(steps, step, name, because)
+    return None
+
+
+async def _come_back(steps: Steps, late: _Late, *, again: bool) -> None:
+    """Wait once more when the data is back: code may refuse to start on a newer schema."""
+    because = await _wait_for(steps, late) if again else late.because
+    if because:
+        await _not_back(steps, late.step, late.service, because)
+
+
+async def _wait_for(steps: Steps, late: _Late) -> str:
+    """Wait until a service is as it was; return what keeps it, or the empty text once it is known
+    how this undo ended."""
+    name, options = late.service, UNDO.lasting(late.wait.deadline)
+    call = Call(Rollouts.wait, late.wait, options, f"await {name} put back")
+    try:
+        rolled: RolledOut = await steps.call(call)
+    except ActivityError as error:
+        await _not_back(steps, late.step, name, sentence_of(error))
+        return ""
     if rolled.verdict.kind is not Kind.PROCEED:
-        await not_undone(steps, step, rolled.verdict.because)
-        state.state = ServiceState.REVERT_FAILED
-        return
+        return rolled.verdict.because
+    state = steps.run.service(name)
     state.state, state.pod_hash = ServiceState.REVERTED, rolled.pod_hash
-    await undone(steps, step, rolled.verdict.because)
+    await undone(steps, late.step, rolled.verdict.because)
+    return ""
+
+
+async def _not_back(steps: Steps, step: UndoStep, name: str, because: str) -> None:
+    await not_undone(steps, step, because)
+    steps.run.service(name).state = ServiceState.REVERT_FAILED
 
 
 async def _trouble(steps: Steps) -> Verdict | None:
