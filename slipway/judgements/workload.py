@@ -47,6 +47,7 @@ _OWNER_MANAGERS = {
     "kapp": "kapp",
     "pulumi": "Pulumi",
     "terraform": "Terraform",
+    "hashicorp": "Terraform",  # of the user agent `HashiCorp/1.0 Terraform/…`
 }
 
 

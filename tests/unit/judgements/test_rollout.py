@@ -363,6 +363,13 @@ def test_capture_refuses_what_must_not_be_replaced(change: Any, said: str) -> No
         workload.capture(found, [replica_set(OLD, "old")], "app")
 
 
+def test_terraform_is_known_by_the_manager_that_its_user_agent_gives() -> None:
+    found = deployment()
+    fields = {"f:spec": {"f:template": {}}}
+    found["metadata"]["managedFields"] = [{"manager": "HashiCorp", "fieldsV1": fields}]
+    assert workload.owners(found) == ["Terraform"]
+
+
 def test_managers_that_own_no_template_are_welcome() -> None:
     found = deployment()
     found["metadata"]["managedFields"] = [
