@@ -17,7 +17,9 @@ _IMAGE_PULL = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "Image
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _SAID = 240
 """Characters of a kubelet's message that are told."""
-_TRANSIENT = "cache"  # "failed to sync configmap cache: timed out": the kubelet tries again
+_TRANSIENT = ("failed to sync", "cache")
+"""Of "failed to sync configmap cache: timed out": the kubelet tries again. Both, since a Secret may
+well be named after a cache."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _kind_of(waiting: str, said: str) -> str:
         return "image-missing" if gone else "image-pull"
     if waiting == "CrashLoopBackOff":
         return "crash-loop"
-    if waiting in _CONFIG and _TRANSIENT not in said.lower():
+    if waiting in _CONFIG and not all(text in said.lower() for text in _TRANSIENT):
         return "container-config"
     return ""
 

@@ -236,6 +236,7 @@ def test_a_sign_that_vanishes_in_between_begins_anew() -> None:
         (waiting("ErrImagePull", "manifest unknown: not found"), 0.0),
         (waiting("ImagePullBackOff", "back-off pulling"), 90.0),
         (waiting("CreateContainerConfigError", "secret x not there"), 30.0),
+        (waiting("CreateContainerConfigError", 'secret "redis-cache" not found'), 30.0),
         (waiting("RunContainerError", "exec format"), 30.0),
         ({"restartCount": 3}, 0.0),
         ({"restartCount": 2, "lastState": {"terminated": {"reason": "OOMKilled"}}}, 0.0),
