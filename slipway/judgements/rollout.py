@@ -161,12 +161,13 @@ def _restless(snapshot: Snapshot, policy: Policy, ours: Raw | None) -> list[str]
 def _left(snapshot: Snapshot, ours: Raw) -> list[str]:
     """Pods of other versions that have not ended: the Deployment's status does not count those
     that are being deleted, and they may serve until they are gone."""
-    uid, prefix = metadata(ours).get("uid"), f"{name_of(snapshot.deployment)}-"
+    uid, name = metadata(ours).get("uid"), name_of(snapshot.deployment)
     left = []
     for pod in snapshot.pods:
         owner = controller_of(pod)
-        other = owner.get("kind") == "ReplicaSet" and owner.get("uid") != uid
-        if not other or not str(owner.get("name", "")).startswith(prefix) or _over(pod):
+        # by name, not by uid: the ReplicaSet itself may be pruned before its last pod has ended
+        its = owner.get("name") == f"{name}-{label(pod, HASH_LABEL)}"
+        if not its or owner.get("uid") == uid or _over(pod):
             continue
         doing = "is still ending" if metadata(pod).get("deletionTimestamp") else "still runs"
         node = (pod.get("spec") or {}).get("nodeName") or "no node"

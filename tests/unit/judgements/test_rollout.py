@@ -186,6 +186,13 @@ def test_an_undo_waits_until_no_pod_of_the_other_version_is_left() -> None:
     assert judged(snapshot(0, [*PODS, over]), policy=BACK).progress is Progress.DONE
 
 
+def test_an_undo_does_not_wait_for_the_pods_of_a_sibling_that_its_selector_names_too() -> None:
+    canary = pod("5d4f", "cc")
+    canary["metadata"]["name"] = "buddy-canary-5d4f-cc"
+    canary["metadata"]["ownerReferences"][0]["name"] = "buddy-canary-5d4f"
+    assert judged(snapshot(0, [*PODS, canary]), policy=BACK).progress is Progress.DONE
+
+
 def test_a_replica_set_that_is_refused_dooms_after_a_while() -> None:
     def refused(at: float) -> Snapshot:
         said = 'replicasets.apps "buddy-1" is forbidden: exceeded quota: few'
