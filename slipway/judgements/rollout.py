@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from slipway.base import say_length
 from slipway.judgements.images import swapped_images, told, unjudged, wrong_images
-from slipway.judgements.pods import Trouble, troubles
+from slipway.judgements.pods import Trouble, troubles, troubles_now
 from slipway.judgements.workload import (
     HASH_LABEL,
     Raw,
@@ -122,9 +122,10 @@ def judge_rollout(snapshot: Snapshot, sightings: Sightings, policy: Policy) -> J
     restless = _restless(snapshot, policy, ours)
     if not restless and not wrong and ours is not None:
         return _done(snapshot, policy, ours, pods, ids)
+    look = troubles_now if policy.back else troubles  # an undo's pods may be months old
     signs = [
         *wrong,
-        *(one for pod in pods for one in troubles(pod)),
+        *(one for pod in pods for one in look(pod)),
         *_failure(snapshot, ours),
         *_scaled_down(deployment, policy),
     ]

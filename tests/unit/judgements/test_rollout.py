@@ -257,6 +257,24 @@ def test_the_doom_table(container: Raw, seconds: float) -> None:
     assert doomed.progress is Progress.DOOMED
 
 
+@pytest.mark.parametrize(
+    "past",
+    [
+        {"restartCount": 7},
+        {"restartCount": 2, "lastState": {"terminated": {"reason": "OOMKilled"}}},
+    ],
+)
+def test_restarts_from_before_the_release_doom_no_undo_while_the_pod_is_ready(past: Raw) -> None:
+    ending = pod("bad", "cc")
+    old = [pod("new", "aa", container=past), pod("new", "bb"), ending]
+    shots = [snapshot(at, old) for at in (0.0, 1.0)]
+    waits = judged(*shots, policy=BACK)
+    assert waits.progress is Progress.WAITING
+    assert "pod buddy-bad-cc of another version still runs" in waits.because
+    old[0]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    assert judged(*shots, policy=BACK).progress is Progress.DOOMED
+
+
 def test_a_kubelet_that_syncs_its_cache_is_no_doom() -> None:
     slow = waiting("CreateContainerConfigError", "failed to sync configmap cache: timed out")
     assert judged(broken(0, slow), broken(60, slow)).progress is Progress.WAITING
