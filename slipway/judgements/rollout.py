@@ -23,6 +23,7 @@ from slipway.judgements.workload import (
     name_of,
     of_template,
     replicas_wanted,
+    same_version,
     template_of,
     unrest,
 )
@@ -112,7 +113,7 @@ def judge_rollout(snapshot: Snapshot, sightings: Sightings, policy: Policy) -> J
     if superseded:
         return Judged(Progress.SUPERSEDED, superseded, {})
     owned = controlled_by(snapshot.replica_sets, policy.uid)
-    ours = of_template(policy.template, owned)
+    ours = of_template(template_of(deployment), owned)
     uid = str(metadata(ours or {}).get("uid", ""))
     pods = [one for one in controlled_by(snapshot.pods, uid) if ours and not _over(one)]
     ids = told(pods, policy.container)
@@ -138,7 +139,9 @@ def _superseded(deployment: Raw, policy: Policy) -> str:
     name, found = name_of(deployment), metadata(deployment)
     if found.get("uid") != policy.uid or found.get("deletionTimestamp"):
         return f"{name} was deleted or created anew."
-    if template_of(deployment) != policy.template:
+    standing = template_of(deployment)
+    restarted = policy.back and same_version(standing, policy.template)  # by hand: as good
+    if standing != policy.template and not restarted:
         return f"Somebody else changed the template of {name}."
     if (deployment.get("spec") or {}).get("paused"):
         return (

@@ -23,6 +23,8 @@ WRITTEN = "slipway.teei/template-sha256"
 CAUSE = "kubernetes.io/change-cause"
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""What `kubectl rollout restart` writes into a pod template, and nothing else."""
 
 _OWNER_ANNOTATIONS = {
     "argocd.argoproj.io/tracking-id": "Argo CD",
@@ -87,6 +89,21 @@ def without_hash(template: Raw) -> Raw:
         return template
     del labels[HASH_LABEL]
     return {**template, "metadata": {**template["metadata"], "labels": labels}}
+
+
+def without_restart(template: Raw) -> Raw:
+    """Return the template without the mark of a restart by hand: it is the same version with it."""
+    notes = dict((template.get("metadata") or {}).get("annotations") or {})
+    if RESTARTED not in notes:
+        return template
+    del notes[RESTARTED]
+    bare = {key: one for key, one in template["metadata"].items() if key != "annotations"}
+    return {**template, "metadata": {**bare, **({"annotations": notes} if notes else {})}}
+
+
+def same_version(one: Raw, other: Raw) -> bool:
+    """Whether two templates differ by nothing but a restart by hand."""
+    return without_restart(one) == without_restart(other)
 
 
 def container_of(template: Raw, name: str) -> Raw | None:

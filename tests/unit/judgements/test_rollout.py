@@ -215,6 +215,15 @@ def test_a_changed_template_supersedes() -> None:
     assert judged(changed).progress is Progress.SUPERSEDED
 
 
+def test_a_restart_by_hand_supersedes_a_rollout_and_not_an_undo() -> None:
+    again = snapshot()
+    for one in (again.deployment, again.replica_sets[1]):
+        one["spec"]["template"]["metadata"]["annotations"] = {workload.RESTARTED: "2026-11-23"}
+    assert judged(again).progress is Progress.SUPERSEDED
+    done = judged(again, policy=BACK)
+    assert (done.progress, done.pod_hash) == (Progress.DONE, "new")
+
+
 def test_another_object_of_the_same_name_supersedes() -> None:
     other = Snapshot(deployment(NEW, uid="other"), [], [], 0.0)
     assert judged(other).progress is Progress.SUPERSEDED
@@ -391,8 +400,9 @@ def test_capture_refuses_what_must_not_be_replaced(change: Any, said: str) -> No
 
 def test_terraform_is_known_by_the_manager_that_its_user_agent_gives() -> None:
     found = deployment()
-    fields = {"f:spec": {"f:template": {}}}
-    found["metadata"]["managedFields"] = [{"manager": "HashiCorp", "fieldsV1": fields}]
+    found["metadata"]["managedFields"] = [
+        {"manager": "HashiCorp", "fieldsV1": {"f:spec": {"f:template": {}}}}
+    ]
     assert workload.owners(found) == ["Terraform"]
 
 
