@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
@@ -110,7 +111,6 @@ class Rollouts:
         Raises Fenced when a later decision stands, ForeignChange when somebody else's does.
         """
         work, captured = request.workload, request.captured.template
-        undo = request.image is None
         wanted = (
             captured
             if request.image is None
@@ -121,18 +121,17 @@ class Rollouts:
             writes.same_object(deployment, request.captured.uid)
             writes.check_fence(deployment, request.fence, request.op_id)
             try:
-                desired = await self._defaulted(deployment, wanted)
-                wrote = await self._wrote(deployment, request)
                 wish = writes.Wish(
                     op_id=request.op_id,
                     fence=request.fence,
                     cause=request.cause,
                     uid=request.captured.uid,
                     captured=captured,
-                    desired=desired,
-                    undo=undo,
-                    wrote=wrote,
+                    desired=await self._defaulted(deployment, wanted),
+                    undo=request.image is None,
                 )
+                if writes.of_unknown_hand(deployment, wish):
+                    wish = replace(wish, wrote=await self._wrote(deployment, request))
                 return await self._write(deployment, writes.decide(deployment, wish))
             except ChangedMeanwhile:
                 await asyncio.sleep(0.1)
@@ -237,13 +236,18 @@ class Rollouts:
         return objects.template_of(answer)
 
     async def _wrote(self, deployment: Raw, request: Apply) -> Raw | None:
-        """Return what an undo may find: the template that its run wrote."""
+        """Return what an undo may find: the template that its run wrote. None where the server
+        refuses it, as a policy may that was made against this very release."""
         if not request.wrote:
             return None
         captured, container = request.captured.template, request.workload.container
-        return await self._defaulted(
-            deployment, objects.with_image(captured, container, request.wrote)
-        )
+        bad = objects.with_image(captured, container, request.wrote)
+        try:
+            return await self._defaulted(deployment, bad)
+        except SlipwayError as error:
+            if not error.final:
+                raise
+            return None
 
     async def _write(self, deployment: Raw, write: writes.Write | None) -> Applied:
         if write is None:

@@ -94,6 +94,12 @@ def decide(deployment: Raw, wish: Wish) -> Write | None:
     return Write(_operations(deployment, wish, wish.desired), changes_template=True)
 
 
+def of_unknown_hand(deployment: Raw, wish: Wish) -> bool:
+    """Whether an undo finds what it does not want and its run has not marked: only then it has to
+    ask what its run wrote. The server may refuse that by now, and must not keep an undo back."""
+    return wish.undo and not (_stands(template_of(deployment), wish) or _marked(deployment, wish))
+
+
 def fence_only(deployment: Raw, fence: int, op_id: str) -> Write | None:
     """Return the write that raises the fence and nothing else; None when it is high enough."""
     if standing_fence(deployment) >= fence:
@@ -170,10 +176,14 @@ def _written_by_run(deployment: Raw, wish: Wish) -> bool:
     """Whether slipway wrote what stands, and it is this run's: by its own hand, or put back by the
     undo of a deployment that came later. Restarted by hand it still is."""
     standing = template_of(deployment)
-    own = annotation(deployment, OP_ID).startswith(f"{wish.run}/") or (
+    own = _marked(deployment, wish) or (
         wish.wrote is not None and same_version(standing, wish.wrote)
     )
     return own and annotation(deployment, WRITTEN) == _digest(standing)
+
+
+def _marked(deployment: Raw, wish: Wish) -> bool:
+    return annotation(deployment, OP_ID).startswith(f"{wish.run}/")
 
 
 def _digest(template: Raw) -> str:

@@ -255,6 +255,14 @@ def test_fences_never_fall(first: int, second: int) -> None:
     assert writes.standing_fence(found) == max(first, second)
 
 
+def test_undo_asks_what_its_run_wrote_only_where_nothing_else_tells() -> None:
+    later = replace(UNDO, op_id="production-29991231T000000Z-abcdef/undo:x", desired=template(NEW))
+    assert not writes.of_unknown_hand(deployment(), UNDO), "nothing was written"
+    assert not writes.of_unknown_hand(written(deployment(), DO), UNDO), "its own mark"
+    assert writes.of_unknown_hand(written(deployment(NEW), later), UNDO)
+    assert not writes.of_unknown_hand(written(deployment(NEW), later), DO)
+
+
 def test_undo_takes_what_the_undo_of_a_later_deployment_has_put_back() -> None:
     later = "production-29991231T000000Z-abcdef/undo:buddy"
     standing = written(deployment(NEW), replace(UNDO, op_id=later, desired=template(NEW)))
