@@ -177,12 +177,14 @@ class Rollouts:
 
     def _policy(self, request: AwaitRollout) -> Policy:
         before = request.captured
+        other = request.wrote or (before.image if before else "")
         return Policy(
             uid=request.uid,
             template=request.template,
             deadline=max(request.deadline, 1.0),
             container=request.workload.container,
             image=request.image,
+            other=other,
             comparable=images.reports_digests(before.image, before.image_ids) if before else None,
             back=request.back,
             stands=self._stands,

@@ -72,6 +72,8 @@ class Policy:
     deadline: float
     container: str = ""
     image: str = ""
+    other: str = ""
+    """The image that it replaces, which nodes may hold beside it."""
     comparable: bool | None = None
     """Whether nodes report a pinned image by its digest, where that is known."""
     back: bool = False
@@ -119,7 +121,7 @@ def judge_rollout(snapshot: Snapshot, sightings: Sightings, policy: Policy) -> J
     ids = told(pods, policy.container)
     wrong = swapped_images(policy.image, policy.container, pods)
     if policy.comparable and not wrong:
-        wrong = wrong_images(policy.image, policy.container, ids)
+        wrong = wrong_images(policy.image, policy.container, ids, policy.other)
     restless = _restless(snapshot, policy, ours)
     if not restless and not wrong and ours is not None:
         return _done(snapshot, policy, ours, pods, ids)
@@ -193,8 +195,9 @@ def _done(
     because = f"{name} runs with {wanted} of {wanted} pods ready ({name_of(ours)})."
     if wanted == 0:
         because = f"{name} has its template, and 0 replicas: nothing runs that could be verified."
-    elif policy.image and (why := unjudged(policy.image, ids, comparable=policy.comparable)):
-        because += f" Which image they run was not compared: {why}."
+    elif policy.image:
+        why = unjudged(policy.image, ids, comparable=policy.comparable, other=policy.other)
+        because += f" Which image they run was not compared: {why}." if why else ""
     alive = [pod for pod in pods if not metadata(pod).get("deletionTimestamp")]
     return Judged(
         Progress.DONE,

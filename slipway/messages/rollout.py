@@ -87,6 +87,8 @@ class AwaitRollout(Message):
     workload: Workload
     template: dict[str, Any]
     image: str
+    wrote: str = ""
+    """For undo: the image this run wrote."""
     deadline: float
     """Seconds for the whole rollout."""
     uid: str

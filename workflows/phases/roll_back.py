@@ -125,6 +125,7 @@ async def _restore_service(
             workload=workload,
             template=applied.template,
             image=undo.captured.image,
+            wrote=state.image_after,
             deadline=max(steps.lengths.rollout_deadline, 60.0),
             uid=undo.captured.uid,
             back=True,

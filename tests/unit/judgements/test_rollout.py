@@ -117,6 +117,17 @@ def test_another_digest_than_the_approved_one_dooms_in_the_second_observation() 
     )
 
 
+def test_a_digest_of_the_other_version_is_not_compared_since_both_may_be_one_image() -> None:
+    pods = [pod("new", "aa"), pod("new", "bb", container={"imageID": OLD})]
+    known = replace(POLICY, comparable=True, other=OLD)
+    done = judged(snapshot(0, pods), policy=known)
+    assert done.progress is Progress.DONE
+    assert f"not compared: a node reports {OLD}, the other version" in done.because
+    third = pod("new", "bb", container={"imageID": "reg/app@sha256:" + "c" * 64})
+    doomed = judged(*[snapshot(at, [pods[0], third]) for at in (0, 1)], policy=known)
+    assert doomed.progress is Progress.DOOMED
+
+
 def test_a_pod_that_was_given_another_image_dooms_whatever_nodes_report() -> None:
     def swapped(at: float) -> Snapshot:
         given = pod("new", "bb")
