@@ -18,6 +18,7 @@ from slipway.judgements.workload import (
     condition,
     controlled_by,
     controller_of,
+    grace_of,
     label,
     metadata,
     name_of,
@@ -70,6 +71,7 @@ class Policy:
     uid: str
     template: Raw
     deadline: float
+    """Seconds; what pods may take to end comes on top where they must be gone."""
     container: str = ""
     image: str = ""
     other: str = ""
@@ -228,12 +230,21 @@ def _undecided(
     if not policy.back and _deadline_exceeded(snapshot.deployment):
         because = f"{name} made no progress within its own progressDeadlineSeconds: {why}."
         return Judged(Progress.DOOMED, because, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
-    if snapshot.at < policy.deadline:
+    longest = _longest(snapshot.deployment, policy)
+    if snapshot.at < longest:
         return Judged(Progress.WAITING, f"{name}: {why}.", seen)
     said = f" {culprit.sentence}" if culprit else ""
-    because = f"{name}: {why} after {say_length(policy.deadline)}, the time a rollout may take."
+    because = f"{name}: {why} after {say_length(longest)}, the time a rollout may take."
     late = f"{because}{said}"
     return Judged(Progress.DOOMED, late, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
+
+
+def _longest(deployment: Raw, policy: Policy) -> float:
+    """Seconds that it may take: where pods must be gone first, as long more as they may take to
+    end. A release changes their image and not their grace period."""
+    strategy = ((deployment.get("spec") or {}).get("strategy") or {}).get("type")
+    gone_first = policy.back or strategy == "Recreate"
+    return policy.deadline + (grace_of(policy.template) if gone_first else 0.0)
 
 
 def _short(ours: Raw, wanted: int) -> list[str]:

@@ -207,6 +207,12 @@ def replicas_wanted(deployment: Raw) -> int:
     return 1 if value is None else int(value)
 
 
+def grace_of(template: Raw) -> float:
+    """Return the seconds that a pod may take to end; Kubernetes' own default is thirty."""
+    value = (template.get("spec") or {}).get("terminationGracePeriodSeconds")
+    return 30.0 if value is None else float(value)
+
+
 def unrest(deployment: Raw) -> list[str]:
     """Return why the Deployment does not rest as it was last written: kubectl's rules, and
     Available. Empty: it rests."""

@@ -90,7 +90,8 @@ class AwaitRollout(Message):
     wrote: str = ""
     """For undo: the image this run wrote."""
     deadline: float
-    """Seconds for the whole rollout."""
+    """Seconds for the whole rollout. Where pods must be gone first (an undo, the strategy
+    Recreate) their grace period comes on top; the activity's timeout needs room for it."""
     uid: str
     back: bool = False
     """Whether a captured template was put back: then the pods that it replaced must be gone too,

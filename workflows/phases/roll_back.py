@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.incident import incident_record, post_mortem
     from slipway.judgements.blame import Blame, blame
     from slipway.judgements.corruption import of_itself
+    from slipway.judgements.workload import grace_of
     from slipway.messages.record import RestoreDatabase, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, RunFlows, RunProbes
@@ -131,8 +132,9 @@ async def _restore_service(
             back=True,
             captured=undo.captured,
         )
+        longest = wait.deadline + grace_of(wait.template)
         rolled: RolledOut = await steps.call(
-            Call(Rollouts.wait, wait, UNDO.lasting(wait.deadline), f"await {name} put back")
+            Call(Rollouts.wait, wait, UNDO.lasting(longest), f"await {name} put back")
         )
     except ActivityError as error:
         written.set()

@@ -190,7 +190,7 @@ def test_an_undo_waits_until_no_pod_of_the_other_version_is_left() -> None:
     assert "pod buddy-old-cc of another version is still ending (node-1, kept by x.io/hold)" in (
         waits.because
     )
-    late = judged(replace(both, at=600), policy=BACK)
+    late = judged(replace(both, at=630), policy=BACK)
     assert late.reason is Reason.ROLLOUT_TOO_SLOW
     assert "kept by x.io/hold" in late.because
     over = pod("old", "cc", phase="Failed", reason="Evicted")
@@ -340,9 +340,33 @@ def test_its_own_progress_deadline_counts_only_for_this_generation() -> None:
 
 def test_an_undo_is_not_judged_by_what_the_controller_said_of_the_bad_version() -> None:
     late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
-    waiting, last = snapshot(conditions=late, ready=1), snapshot(600, conditions=late, ready=1)
+    waiting, last = snapshot(conditions=late, ready=1), snapshot(630, conditions=late, ready=1)
     assert judged(waiting, policy=BACK).progress is Progress.WAITING
     assert judged(last, policy=BACK).reason is Reason.ROLLOUT_TOO_SLOW
+
+
+@pytest.mark.parametrize(
+    ("policy", "strategy", "longest"),
+    [
+        (POLICY, "RollingUpdate", 600),
+        (POLICY, "Recreate", 4200),
+        (BACK, "RollingUpdate", 4200),
+        (BACK, "Recreate", 4200),
+    ],
+)
+def test_where_pods_must_be_gone_first_they_may_use_their_grace_period(
+    policy: Policy, strategy: str, longest: int
+) -> None:
+    policy = replace(policy, template=template(NEW))
+    policy.template["spec"]["terminationGracePeriodSeconds"] = 3600
+
+    def late(at: float) -> Snapshot:
+        one = snapshot(at, ready=1)
+        one.deployment["spec"] |= {"strategy": {"type": strategy}, "template": policy.template}
+        return one
+
+    assert judged(late(longest - 1), policy=policy).progress is Progress.WAITING
+    assert judged(late(longest), policy=policy).reason is Reason.ROLLOUT_TOO_SLOW
 
 
 def test_out_of_time_says_what_was_missing() -> None:
