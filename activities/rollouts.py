@@ -13,7 +13,7 @@ from activities.log_history import Past, logs_before
 from activities.log_source import LogSource
 from activities.settings import Settings
 from slipway.errors import Absent, ChangedMeanwhile, ForeignChange, SlipwayError, Unreachable
-from slipway.judgements import images, writes
+from slipway.judgements import capturing, images, writes
 from slipway.judgements import workload as objects
 from slipway.judgements.counters import pods_of_any_version
 from slipway.judgements.logs import LogLine
@@ -48,7 +48,6 @@ _ATTEMPTS = 15
 """Of one compare-and-set: the controller writes statuses all the time, each is a conflict."""
 _LEAST_WATCHED = 10.0
 """A retried wait still looks this long before it says that a rollout took too long."""
-_PATIENCE = 5.0
 _TAIL = 20
 _MISSES = 30
 """Polls in a row without an answer before the attempt gives up and is retried."""
@@ -71,9 +70,9 @@ class Rollouts:
         """Read a Deployment before any write. Raises NotReplaceable when it must not be replaced
         now: paused, in mid-rollout, unhealthy, or managed by another tool."""
         work = request.workload
-        deployment = await self._at_rest(work)
+        deployment = await self._at_rest(request)
         replica_sets = await self._cluster.list_replica_sets(deployment)
-        captured = objects.capture(deployment, replica_sets, work.container)
+        captured = capturing.capture(deployment, replica_sets, work.container)
         pods = await self._cluster.list_pods_of(deployment)
         current = [
             one for one in pods if objects.label(one, objects.HASH_LABEL) == captured.pod_hash
@@ -94,15 +93,16 @@ class Rollouts:
             more |= {"log_rates": before.per_second, "log_templates": before.kinds}
         return captured.model_copy(update=more)
 
-    async def _at_rest(self, work: Workload) -> Raw:
-        """Return the Deployment, after a moment of patience: any annotation that somebody writes
-        makes it restless until its controller has seen it."""
-        until = time.monotonic() + _PATIENCE
+    async def _at_rest(self, request: Capture) -> Raw:
+        """Return the Deployment when it rests, or waiting for that is of no use any more."""
+        work, begun, progress = request.workload, time.monotonic(), current_progress()
         while True:
             deployment = await self._cluster.get_deployment(work.namespace, work.deployment)
-            if not objects.unrest(deployment) or time.monotonic() > until:
+            patience = capturing.patience(deployment, work.container, request.patience)
+            if time.monotonic() - begun >= patience:
                 return deployment
-            await asyncio.sleep(0.25)
+            progress.say(f"{work.deployment}: {'; '.join(objects.unrest(deployment))}.")
+            await asyncio.sleep(_POLL)
 
     @activity.defn(name="rollout.apply")
     async def apply(self, request: Apply) -> Applied:

@@ -11,8 +11,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
-from slipway.errors import BadInput, NotReplaceable
-from slipway.messages.record import Captured
+from slipway.errors import BadInput
 
 Raw = dict[str, Any]
 
@@ -231,53 +230,6 @@ def unrest(deployment: Raw) -> list[str]:
     if wanted and not holds(deployment, "Available"):
         found.append("it is not Available")
     return found
-
-
-def refusals(deployment: Raw, container: str) -> list[str]:
-    """Return why slipway must not replace this Deployment now, each with its remedy."""
-    name, found = name_of(deployment), []
-    if metadata(deployment).get("deletionTimestamp"):
-        found.append(f"{name} is being deleted. Find out who deletes it.")
-    if container_of(template_of(deployment), container) is None:
-        found.append(f"{name} has no container {container!r}. Correct `container` in the plan.")
-    if (deployment.get("spec") or {}).get("paused"):
-        found.append(f"{name} is paused. Run `kubectl rollout resume deployment/{name}`.")
-    others = owners(deployment)
-    if others:
-        found.append(
-            f"{name} is managed by {', '.join(others)}, which may undo what slipway writes. "
-            "Suspend it for this object, or deploy through it."
-        )
-    if replicas_wanted(deployment) == 0:
-        found.append(f"{name} has 0 replicas: nothing could be verified. Scale it up first.")
-    restless = unrest(deployment)
-    if restless:
-        found.append(f"{name} is not at rest: {'; '.join(restless)}. Wait for it or repair it.")
-    return found
-
-
-def capture(deployment: Raw, replica_sets: Iterable[Raw], container: str) -> Captured:
-    """Return the Deployment as it stands, for a later undo. Raises NotReplaceable when it must not
-    be replaced now."""
-    name, wrong = name_of(deployment), refusals(deployment, container)
-    if wrong:
-        raise NotReplaceable(" ".join(wrong))
-    current = current_replica_set(deployment, replica_sets)
-    if current is None:
-        raise NotReplaceable(
-            f"{name} has no ReplicaSet of its own template.",
-            "Wait until the deployment controller has made it, then retry.",
-        )
-    template = template_of(deployment)
-    return Captured(
-        uid=str(metadata(deployment).get("uid", "")),
-        generation=int(metadata(deployment).get("generation") or 0),
-        template=template,
-        image=image_of(template, container),
-        replicas=replicas_wanted(deployment),
-        replica_set=name_of(current),
-        pod_hash=label(current, HASH_LABEL),
-    )
 
 
 def born(thing: Raw) -> float:

@@ -37,6 +37,8 @@ class Capture(Message):
     """Seconds of log that the rate is taken from."""
     loki: Loki | None = None
     """Where error lines are read; None: from Kubernetes."""
+    patience: float = 0.0
+    """Seconds that its replicas may take to come to rest; the activity's timeout needs room."""
 
 
 class Apply(Message):

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from slipway.judgements.capturing import MOMENT
 from slipway.judgements.environment import SECRETS
 from slipway.messages.rollout import FenceService
 from tests.integration.cluster_world import until
@@ -54,6 +55,19 @@ async def an_autoscaler_that_scales_up_meanwhile(p: Place) -> End:
 async def an_autoscaler_that_scales_down_meanwhile(p: Place) -> End:
     await p.create(replicas=3)
     return end_of((await meanwhile(p, {"spec": {"replicas": 1}}, ready()))[1])
+
+
+@situation(DONE, "2 of 2 pods ready")
+async def an_autoscaler_that_has_just_added_a_pod(p: Place) -> End:
+    async with p.puppets(ready()):
+        await p.create(first=image(PUPPET, OLD))
+    await p.merge({"spec": {"replicas": 2}})
+    capturing = asyncio.create_task(p.capture(patience=120))
+    await asyncio.wait([capturing], timeout=2 * MOMENT)
+    assert not capturing.done(), "the pod is not ready yet"
+    async with p.puppets(ready()):
+        assert (await capturing).replicas == 2
+    return end_of((await p.deploy())[1])
 
 
 @situation(DOOMED, "scaled it to 0 replicas")
