@@ -27,6 +27,12 @@ HOTFIX = {"spec": {"template": {"metadata": {"annotations": {"hotfix": "yes"}}}}
 ARGO = {"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "a:apps/Deployment:b/c"}}}
 
 
+def restart(at: str) -> dict[str, Any]:
+    """What `kubectl rollout restart` merges."""
+    notes = {"kubectl.kubernetes.io/restartedAt": at}
+    return {"spec": {"template": {"metadata": {"annotations": notes}}}}
+
+
 def paused(answer: bool) -> dict[str, Any]:
     return {"spec": {"paused": answer}}
 
@@ -155,6 +161,20 @@ async def a_hotfix_before_the_undo(p: Place) -> End:
     apply, _ = await p.deploy()
     await p.merge(HOTFIX)
     return await refused(p.rollouts.apply(p.undo(apply)))
+
+
+@situation(DONE, "1 of 1 pods ready")
+async def a_restart_by_hand_before_and_after_the_undo(p: Place) -> End:
+    await p.create()
+    apply, _ = await p.deploy()
+    await p.merge(restart("2026-11-23T21:00:00Z"))
+    back = await p.back(apply)
+    await p.merge(restart("2026-11-23T22:00:00Z"))
+    undo = p.undo(apply)
+    again = await p.rollouts.apply(undo)
+    assert not again.changed, "the old version stands, restarted"
+    assert (await p.wait(undo, again)).pod_hash != back.pod_hash
+    return end_of(back)
 
 
 @situation(NOT_NOW, "managed by Argo CD")
