@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from activities.looks import block
 from activities.probing import Prober
 from slipway.errors import Absent
+from slipway.judgements import capturing, settings
 from slipway.judgements import environment as wanted
-from slipway.judgements import settings
 from slipway.judgements import workload as objects
 from slipway.judgements.versions import judge_version
 from slipway.messages.preflight import Finding, Group
@@ -66,7 +66,7 @@ class ClusterLook:
                 )
             except Absent as error:
                 return [block("cluster", error.what, error.remedy)]
-            wrong = objects.refusals(found, service.container)
+            wrong = capturing.refusals(found, service.container)
             if not wrong:
                 break
         return [block("cluster", one, "") for one in wrong]

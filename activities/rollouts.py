@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from temporalio import activity
@@ -12,7 +13,7 @@ from activities.log_history import Past, logs_before
 from activities.log_source import LogSource
 from activities.settings import Settings
 from slipway.errors import Absent, ChangedMeanwhile, ForeignChange, SlipwayError, Unreachable
-from slipway.judgements import images, writes
+from slipway.judgements import capturing, images, writes
 from slipway.judgements import workload as objects
 from slipway.judgements.counters import pods_of_any_version
 from slipway.judgements.logs import LogLine
@@ -47,7 +48,6 @@ _ATTEMPTS = 15
 """Of one compare-and-set: the controller writes statuses all the time, each is a conflict."""
 _LEAST_WATCHED = 10.0
 """A retried wait still looks this long before it says that a rollout took too long."""
-_PATIENCE = 5.0
 _TAIL = 20
 _MISSES = 30
 """Polls in a row without an answer before the attempt gives up and is retried."""
@@ -70,9 +70,9 @@ class Rollouts:
         """Read a Deployment before any write. Raises NotReplaceable when it must not be replaced
         now: paused, in mid-rollout, unhealthy, or managed by another tool."""
         work = request.workload
-        deployment = await self._at_rest(work)
+        deployment = await self._at_rest(request)
         replica_sets = await self._cluster.list_replica_sets(deployment)
-        captured = objects.capture(deployment, replica_sets, work.container)
+        captured = capturing.capture(deployment, replica_sets, work.container)
         pods = await self._cluster.list_pods_of(deployment)
         current = [
             one for one in pods if objects.label(one, objects.HASH_LABEL) == captured.pod_hash
@@ -93,15 +93,16 @@ class Rollouts:
             more |= {"log_rates": before.per_second, "log_templates": before.kinds}
         return captured.model_copy(update=more)
 
-    async def _at_rest(self, work: Workload) -> Raw:
-        """Return the Deployment, after a moment of patience: any annotation that somebody writes
-        makes it restless until its controller has seen it."""
-        until = time.monotonic() + _PATIENCE
+    async def _at_rest(self, request: Capture) -> Raw:
+        """Return the Deployment when it rests, or waiting for that is of no use any more."""
+        work, begun, progress = request.workload, time.monotonic(), current_progress()
         while True:
             deployment = await self._cluster.get_deployment(work.namespace, work.deployment)
-            if not objects.unrest(deployment) or time.monotonic() > until:
+            patience = capturing.patience(deployment, work.container, request.patience)
+            if time.monotonic() - begun >= patience:
                 return deployment
-            await asyncio.sleep(0.25)
+            progress.say(f"{work.deployment}: {'; '.join(objects.unrest(deployment))}.")
+            await asyncio.sleep(_POLL)
 
     @activity.defn(name="rollout.apply")
     async def apply(self, request: Apply) -> Applied:
@@ -110,7 +111,6 @@ class Rollouts:
         Raises Fenced when a later decision stands, ForeignChange when somebody else's does.
         """
         work, captured = request.workload, request.captured.template
-        undo = request.image is None
         wanted = (
             captured
             if request.image is None
@@ -121,18 +121,17 @@ class Rollouts:
             writes.same_object(deployment, request.captured.uid)
             writes.check_fence(deployment, request.fence, request.op_id)
             try:
-                desired = await self._defaulted(deployment, wanted)
-                wrote = await self._wrote(deployment, request)
                 wish = writes.Wish(
                     op_id=request.op_id,
                     fence=request.fence,
                     cause=request.cause,
                     uid=request.captured.uid,
                     captured=captured,
-                    desired=desired,
-                    undo=undo,
-                    wrote=wrote,
+                    desired=await self._defaulted(deployment, wanted),
+                    undo=request.image is None,
                 )
+                if writes.of_unknown_hand(deployment, wish):
+                    wish = replace(wish, wrote=await self._wrote(deployment, request))
                 return await self._write(deployment, writes.decide(deployment, wish))
             except ChangedMeanwhile:
                 await asyncio.sleep(0.1)
@@ -178,12 +177,14 @@ class Rollouts:
 
     def _policy(self, request: AwaitRollout) -> Policy:
         before = request.captured
+        other = request.wrote or (before.image if before else "")
         return Policy(
             uid=request.uid,
             template=request.template,
             deadline=max(request.deadline, 1.0),
             container=request.workload.container,
             image=request.image,
+            other=other,
             comparable=images.reports_digests(before.image, before.image_ids) if before else None,
             back=request.back,
             stands=self._stands,
@@ -237,13 +238,18 @@ class Rollouts:
         return objects.template_of(answer)
 
     async def _wrote(self, deployment: Raw, request: Apply) -> Raw | None:
-        """Return what an undo may find: the template that its run wrote."""
+        """Return what an undo may find: the template that its run wrote. None where the server
+        refuses it, as a policy may that was made against this very release."""
         if not request.wrote:
             return None
         captured, container = request.captured.template, request.workload.container
-        return await self._defaulted(
-            deployment, objects.with_image(captured, container, request.wrote)
-        )
+        bad = objects.with_image(captured, container, request.wrote)
+        try:
+            return await self._defaulted(deployment, bad)
+        except SlipwayError as error:
+            if not error.final:
+                raise
+            return None
 
     async def _write(self, deployment: Raw, write: writes.Write | None) -> Applied:
         if write is None:

@@ -55,6 +55,9 @@ class Event(Message):
     by: str = ""
 
 
+_SERVING = (ServiceState.SETTLING, ServiceState.WATCHING, ServiceState.DEPLOYED)
+
+
 class ServiceRun(_State):
     """One service in this run."""
 
@@ -71,6 +74,13 @@ class ServiceRun(_State):
     """Its traffic before the first change; None: not read."""
     notes: list[str] = []
     """What was not proved and accepted by the plan or by a named person."""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether pods of this run serve. Where the release names the image that ran before, they
+        are those from before, with all that happened to them since."""
+        before = self.captured.pod_hash if self.captured else ""
+        return self.state in _SERVING and self.pod_hash != before
 
 
 class MigrationRun(_State):

@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.checks import Flow, HtmlPage
     from slipway.judgements.deciding import deciding
     from slipway.judgements.readings import say_reading
+    from slipway.judgements.workload import grace_of
     from slipway.messages.observe import Rollout
     from slipway.messages.rollout import AwaitRollout, RolledOut, workload_of
     from slipway.messages.watch import (
@@ -105,7 +106,7 @@ async def _rolled_out(plan: Plan, service: Service, rollout: Rollout) -> RolledO
         deadline=rollout_deadline(plan),
         uid=rollout.uid,
     )
-    options = WATCHING.lasting(request.deadline)
+    options = WATCHING.lasting(request.deadline + grace_of(request.template))
     call = _call(Rollouts.wait, request, options, f"await {service.name}")
     rolled: RolledOut = await start_activity(call)
     return rolled

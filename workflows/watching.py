@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.judgements.readings import say_failures, say_reading
     from slipway.messages.watch import Mark, SliceSeen, Watched, WatchSlice
     from slipway.plan import Service
-    from slipway.states import Choice, ServiceState
+    from slipway.states import Choice
     from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
 
 from workflows.asking import park
@@ -25,8 +25,6 @@ from workflows.display import for_length
 from workflows.endings import Interrupted, RollBackRun, sentence_of
 from workflows.options import WATCHING
 from workflows.steps import Steps
-
-_REPLACED = (ServiceState.SETTLING, ServiceState.WATCHING, ServiceState.DEPLOYED)
 
 
 class _WatchAnew(Exception):
@@ -247,7 +245,7 @@ def watched(steps: Steps, service: Service, *, focus: bool) -> Watched:
         service=service,
         workload=steps.workload(service),
         pod_hash=state.pod_hash,
-        replaced=state.state in _REPLACED,
+        replaced=state.replaced,
         focus=focus,
         log_rates=state.captured.log_rates if state.captured else None,
         before=state.before,

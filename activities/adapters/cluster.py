@@ -4,10 +4,11 @@ from collections.abc import Awaitable
 from typing import Any
 
 from activities.adapters.kube_api import JSON_PATCH, METADATA, KubeApi, Target
-from slipway.errors import Absent
+from slipway.errors import Absent, SlipwayError
 from slipway.judgements.environment import Right
 from slipway.judgements.logs import MOST_LINES, LogLine, parse_lines
 from slipway.judgements.workload import Raw, controlled_by, metadata
+from slipway.verdicts import Reason
 
 FIELD_MANAGER = "slipway"
 _PAGE = 500
@@ -168,8 +169,13 @@ class Cluster:
             found += page.get("items") or []
             after = metadata(page).get("continue") or None
             if after is None:
-                break
-        return found
+                return found
+        raise SlipwayError(
+            f"There are more than {_PAGE * _PAGES} {target}; slipway does not judge by a part.",
+            "Remove what has ended, such as `kubectl delete pods --field-selector "
+            "status.phase=Failed`, or find out what creates so many; then retry.",
+            reason=Reason.ENVIRONMENT_NOT_READY,
+        )
 
 
 async def _if_there(reading: Awaitable[Raw]) -> Raw | None:

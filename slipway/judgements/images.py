@@ -29,8 +29,9 @@ def reports_digests(image: str, ids: Iterable[str]) -> bool | None:
     return all(one == wanted for one in found)
 
 
-def wrong_images(image: str, container: str, ids: Told) -> list[Trouble]:
-    """Return the pods whose node reports another digest than the image is pinned to."""
+def wrong_images(image: str, container: str, ids: Told, other: str = "") -> list[Trouble]:
+    """Return the pods whose node reports another digest than the image is pinned to. That of the
+    `other` version tells nothing: where both lead to one image, containerd reports either."""
     wanted = digest_of(image)
     return [
         Trouble(
@@ -40,7 +41,7 @@ def wrong_images(image: str, container: str, ids: Told) -> list[Trouble]:
             f"container {container} of pod {pod} runs {found[:200]}, not the approved {wanted}.",
         )
         for pod, found in sorted(ids.items())
-        if wanted and digest_of(found) not in ("", wanted)
+        if wanted and digest_of(found) not in ("", wanted, digest_of(other))
     ]
 
 
@@ -64,7 +65,7 @@ def swapped_images(image: str, container: str, pods: Iterable[Raw]) -> list[Trou
     ]
 
 
-def unjudged(image: str, ids: Told, *, comparable: bool | None) -> str:
+def unjudged(image: str, ids: Told, *, comparable: bool | None, other: str = "") -> str:
     """Return why it could not be judged which image runs; the empty text when it could."""
     if not digest_of(image):
         return f"{image} names no digest"
@@ -73,6 +74,8 @@ def unjudged(image: str, ids: Told, *, comparable: bool | None) -> str:
     found = {digest_of(one) for one in ids.values()} - {""}
     if not found:
         return "the nodes report no digest"
+    if comparable and found - {digest_of(image)}:
+        return f"a node reports {other[:200]}, the other version: the two may be one image"
     if comparable is None and found != {digest_of(image)}:
         return "the nodes report another digest, and no pinned image before tells if they always do"
     return ""

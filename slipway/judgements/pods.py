@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from slipway.judgements.workload import Raw, condition, metadata, name_of
+from slipway.judgements.workload import Raw, condition, holds, metadata, name_of
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 CRASH_RESTARTS = 3
@@ -17,7 +17,13 @@ _IMAGE_PULL = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "Image
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _SAID = 240
 """Characters of a kubelet's message that are told."""
-_TRANSIENT = "cache"  # "failed to sync configmap cache: timed out": the kubelet tries again
+_TRANSIENT = ("failed to sync", "cache")
+"""Of "failed to sync configmap cache: timed out": the kubelet tries again. Both, since a Secret may
+well be named after a cache."""
+
+
+_PAST = ("crash-loop", "out-of-memory")
+"""Signs that are seen in counts and last states, which stay when a container has recovered."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,13 @@ def troubles(pod: Raw) -> list[Trouble]:
         said = str(scheduled.get("message", ""))[:300]
         found.append(Trouble("unschedulable", name, "", f"pod {name} finds no node: {said}"))
     return found
+
+
+def troubles_now(pod: Raw) -> list[Trouble]:
+    """Return its troubles, for a pod that may be old: restarts are counted for as long as it lives,
+    so while it is Ready they tell of its past."""
+    past = _PAST if holds(pod, "Ready") else ()
+    return [one for one in troubles(pod) if one.kind not in past]
 
 
 def restarts(pods: Iterable[Raw]) -> dict[str, int]:
@@ -121,7 +134,7 @@ def _kind_of(waiting: str, said: str) -> str:
         return "image-missing" if gone else "image-pull"
     if waiting == "CrashLoopBackOff":
         return "crash-loop"
-    if waiting in _CONFIG and _TRANSIENT not in said.lower():
+    if waiting in _CONFIG and not all(text in said.lower() for text in _TRANSIENT):
         return "container-config"
     return ""
 

@@ -11,18 +11,20 @@ from enum import StrEnum
 
 from slipway.base import say_length
 from slipway.judgements.images import swapped_images, told, unjudged, wrong_images
-from slipway.judgements.pods import Trouble, troubles
+from slipway.judgements.pods import Trouble, troubles, troubles_now
 from slipway.judgements.workload import (
     HASH_LABEL,
     Raw,
     condition,
     controlled_by,
     controller_of,
+    grace_of,
     label,
     metadata,
     name_of,
     of_template,
     replicas_wanted,
+    same_version,
     template_of,
     unrest,
 )
@@ -69,8 +71,11 @@ class Policy:
     uid: str
     template: Raw
     deadline: float
+    """Seconds; what pods may take to end comes on top where they must be gone."""
     container: str = ""
     image: str = ""
+    other: str = ""
+    """The image that it replaces, which nodes may hold beside it."""
     comparable: bool | None = None
     """Whether nodes report a pinned image by its digest, where that is known."""
     back: bool = False
@@ -112,19 +117,20 @@ def judge_rollout(snapshot: Snapshot, sightings: Sightings, policy: Policy) -> J
     if superseded:
         return Judged(Progress.SUPERSEDED, superseded, {})
     owned = controlled_by(snapshot.replica_sets, policy.uid)
-    ours = of_template(policy.template, owned)
+    ours = of_template(template_of(deployment), owned)
     uid = str(metadata(ours or {}).get("uid", ""))
     pods = [one for one in controlled_by(snapshot.pods, uid) if ours and not _over(one)]
     ids = told(pods, policy.container)
     wrong = swapped_images(policy.image, policy.container, pods)
     if policy.comparable and not wrong:
-        wrong = wrong_images(policy.image, policy.container, ids)
+        wrong = wrong_images(policy.image, policy.container, ids, policy.other)
     restless = _restless(snapshot, policy, ours)
     if not restless and not wrong and ours is not None:
         return _done(snapshot, policy, ours, pods, ids)
+    look = troubles_now if policy.back else troubles  # an undo's pods may be months old
     signs = [
         *wrong,
-        *(one for pod in pods for one in troubles(pod)),
+        *(one for pod in pods for one in look(pod)),
         *_failure(snapshot, ours),
         *_scaled_down(deployment, policy),
     ]
@@ -137,7 +143,9 @@ def _superseded(deployment: Raw, policy: Policy) -> str:
     name, found = name_of(deployment), metadata(deployment)
     if found.get("uid") != policy.uid or found.get("deletionTimestamp"):
         return f"{name} was deleted or created anew."
-    if template_of(deployment) != policy.template:
+    standing = template_of(deployment)
+    restarted = policy.back and same_version(standing, policy.template)  # by hand: as good
+    if standing != policy.template and not restarted:
         return f"Somebody else changed the template of {name}."
     if (deployment.get("spec") or {}).get("paused"):
         return (
@@ -161,12 +169,13 @@ def _restless(snapshot: Snapshot, policy: Policy, ours: Raw | None) -> list[str]
 def _left(snapshot: Snapshot, ours: Raw) -> list[str]:
     """Pods of other versions that have not ended: the Deployment's status does not count those
     that are being deleted, and they may serve until they are gone."""
-    uid, prefix = metadata(ours).get("uid"), f"{name_of(snapshot.deployment)}-"
+    uid, name = metadata(ours).get("uid"), name_of(snapshot.deployment)
     left = []
     for pod in snapshot.pods:
         owner = controller_of(pod)
-        other = owner.get("kind") == "ReplicaSet" and owner.get("uid") != uid
-        if not other or not str(owner.get("name", "")).startswith(prefix) or _over(pod):
+        # by name, not by uid: the ReplicaSet itself may be pruned before its last pod has ended
+        its = owner.get("name") == f"{name}-{label(pod, HASH_LABEL)}"
+        if not its or owner.get("uid") == uid or _over(pod):
             continue
         doing = "is still ending" if metadata(pod).get("deletionTimestamp") else "still runs"
         node = (pod.get("spec") or {}).get("nodeName") or "no node"
@@ -188,8 +197,9 @@ def _done(
     because = f"{name} runs with {wanted} of {wanted} pods ready ({name_of(ours)})."
     if wanted == 0:
         because = f"{name} has its template, and 0 replicas: nothing runs that could be verified."
-    elif policy.image and (why := unjudged(policy.image, ids, comparable=policy.comparable)):
-        because += f" Which image they run was not compared: {why}."
+    elif policy.image:
+        why = unjudged(policy.image, ids, comparable=policy.comparable, other=policy.other)
+        because += f" Which image they run was not compared: {why}." if why else ""
     alive = [pod for pod in pods if not metadata(pod).get("deletionTimestamp")]
     return Judged(
         Progress.DONE,
@@ -220,12 +230,21 @@ def _undecided(
     if not policy.back and _deadline_exceeded(snapshot.deployment):
         because = f"{name} made no progress within its own progressDeadlineSeconds: {why}."
         return Judged(Progress.DOOMED, because, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
-    if snapshot.at < policy.deadline:
+    longest = _longest(snapshot.deployment, policy)
+    if snapshot.at < longest:
         return Judged(Progress.WAITING, f"{name}: {why}.", seen)
     said = f" {culprit.sentence}" if culprit else ""
-    because = f"{name}: {why} after {say_length(policy.deadline)}, the time a rollout may take."
+    because = f"{name}: {why} after {say_length(longest)}, the time a rollout may take."
     late = f"{because}{said}"
     return Judged(Progress.DOOMED, late, seen, Reason.ROLLOUT_TOO_SLOW, culprit=culprit)
+
+
+def _longest(deployment: Raw, policy: Policy) -> float:
+    """Seconds that it may take: where pods must be gone first, as long more as they may take to
+    end. A release changes their image and not their grace period."""
+    strategy = ((deployment.get("spec") or {}).get("strategy") or {}).get("type")
+    gone_first = policy.back or strategy == "Recreate"
+    return policy.deadline + (grace_of(policy.template) if gone_first else 0.0)
 
 
 def _short(ours: Raw, wanted: int) -> list[str]:

@@ -11,8 +11,7 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
-from slipway.errors import BadInput, NotReplaceable
-from slipway.messages.record import Captured
+from slipway.errors import BadInput
 
 Raw = dict[str, Any]
 
@@ -23,6 +22,8 @@ WRITTEN = "slipway.teei/template-sha256"
 CAUSE = "kubernetes.io/change-cause"
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""What `kubectl rollout restart` writes into a pod template, and nothing else."""
 
 _OWNER_ANNOTATIONS = {
     "argocd.argoproj.io/tracking-id": "Argo CD",
@@ -47,6 +48,7 @@ _OWNER_MANAGERS = {
     "kapp": "kapp",
     "pulumi": "Pulumi",
     "terraform": "Terraform",
+    "hashicorp": "Terraform",  # of the user agent `HashiCorp/1.0 Terraform/…`
 }
 
 
@@ -86,6 +88,21 @@ def without_hash(template: Raw) -> Raw:
         return template
     del labels[HASH_LABEL]
     return {**template, "metadata": {**template["metadata"], "labels": labels}}
+
+
+def without_restart(template: Raw) -> Raw:
+    """Return the template without the mark of a restart by hand: it is the same version with it."""
+    notes = dict((template.get("metadata") or {}).get("annotations") or {})
+    if RESTARTED not in notes:
+        return template
+    del notes[RESTARTED]
+    bare = {key: one for key, one in template["metadata"].items() if key != "annotations"}
+    return {**template, "metadata": {**bare, **({"annotations": notes} if notes else {})}}
+
+
+def same_version(one: Raw, other: Raw) -> bool:
+    """Whether two templates differ by nothing but a restart by hand."""
+    return without_restart(one) == without_restart(other)
 
 
 def container_of(template: Raw, name: str) -> Raw | None:
@@ -189,6 +206,12 @@ def replicas_wanted(deployment: Raw) -> int:
     return 1 if value is None else int(value)
 
 
+def grace_of(template: Raw) -> float:
+    """Return the seconds that a pod may take to end; Kubernetes' own default is thirty."""
+    value = (template.get("spec") or {}).get("terminationGracePeriodSeconds")
+    return 30.0 if value is None else float(value)
+
+
 def unrest(deployment: Raw) -> list[str]:
     """Return why the Deployment does not rest as it was last written: kubectl's rules, and
     Available. Empty: it rests."""
@@ -207,53 +230,6 @@ def unrest(deployment: Raw) -> list[str]:
     if wanted and not holds(deployment, "Available"):
         found.append("it is not Available")
     return found
-
-
-def refusals(deployment: Raw, container: str) -> list[str]:
-    """Return why slipway must not replace this Deployment now, each with its remedy."""
-    name, found = name_of(deployment), []
-    if metadata(deployment).get("deletionTimestamp"):
-        found.append(f"{name} is being deleted. Find out who deletes it.")
-    if container_of(template_of(deployment), container) is None:
-        found.append(f"{name} has no container {container!r}. Correct `container` in the plan.")
-    if (deployment.get("spec") or {}).get("paused"):
-        found.append(f"{name} is paused. Run `kubectl rollout resume deployment/{name}`.")
-    others = owners(deployment)
-    if others:
-        found.append(
-            f"{name} is managed by {', '.join(others)}, which may undo what slipway writes. "
-            "Suspend it for this object, or deploy through it."
-        )
-    if replicas_wanted(deployment) == 0:
-        found.append(f"{name} has 0 replicas: nothing could be verified. Scale it up first.")
-    restless = unrest(deployment)
-    if restless:
-        found.append(f"{name} is not at rest: {'; '.join(restless)}. Wait for it or repair it.")
-    return found
-
-
-def capture(deployment: Raw, replica_sets: Iterable[Raw], container: str) -> Captured:
-    """Return the Deployment as it stands, for a later undo. Raises NotReplaceable when it must not
-    be replaced now."""
-    name, wrong = name_of(deployment), refusals(deployment, container)
-    if wrong:
-        raise NotReplaceable(" ".join(wrong))
-    current = current_replica_set(deployment, replica_sets)
-    if current is None:
-        raise NotReplaceable(
-            f"{name} has no ReplicaSet of its own template.",
-            "Wait until the deployment controller has made it, then retry.",
-        )
-    template = template_of(deployment)
-    return Captured(
-        uid=str(metadata(deployment).get("uid", "")),
-        generation=int(metadata(deployment).get("generation") or 0),
-        template=template,
-        image=image_of(template, container),
-        replicas=replicas_wanted(deployment),
-        replica_set=name_of(current),
-        pod_hash=label(current, HASH_LABEL),
-    )
 
 
 def born(thing: Raw) -> float:

@@ -21,7 +21,9 @@ from slipway.judgements.workload import (
     metadata,
     name_of,
     owners,
+    same_version,
     template_of,
+    without_restart,
 )
 
 
@@ -77,11 +79,12 @@ def decide(deployment: Raw, wish: Wish) -> Write | None:
     check_fence(deployment, wish.fence, wish.op_id)
     standing, name = template_of(deployment), name_of(deployment)
     mine = annotation(deployment, OP_ID) == wish.op_id
+    stands = _stands(standing, wish)
     if mine and standing_fence(deployment) == wish.fence:
-        if standing == wish.desired:
+        if stands:
             return None
         raise _foreign(name, "after this very operation had written it")
-    if standing == wish.desired:
+    if stands:
         return Write(_operations(deployment, wish, None), changes_template=False)
     expected = _written_by_run(deployment, wish) if wish.undo else standing == wish.captured
     if not expected:
@@ -89,6 +92,12 @@ def decide(deployment: Raw, wish: Wish) -> Write | None:
     if not wish.undo:
         _still_free(deployment)
     return Write(_operations(deployment, wish, wish.desired), changes_template=True)
+
+
+def of_unknown_hand(deployment: Raw, wish: Wish) -> bool:
+    """Whether an undo finds what it does not want and its run has not marked: only then it has to
+    ask what its run wrote. The server may refuse that by now, and must not keep an undo back."""
+    return wish.undo and not (_stands(template_of(deployment), wish) or _marked(deployment, wish))
 
 
 def fence_only(deployment: Raw, fence: int, op_id: str) -> Write | None:
@@ -158,16 +167,31 @@ def dry_run(deployment: Raw, template: Raw) -> list[dict[str, Any]]:
     return [guards(deployment)[0], {"op": "replace", "path": "/spec/template", "value": template}]
 
 
+def _stands(standing: Raw, wish: Wish) -> bool:
+    """Whether what is wished stands. Restarted by hand it is back no less, but not deployed."""
+    return standing == wish.desired or (wish.undo and same_version(standing, wish.desired))
+
+
 def _written_by_run(deployment: Raw, wish: Wish) -> bool:
     """Whether slipway wrote what stands, and it is this run's: by its own hand, or put back by the
-    undo of a deployment that came later."""
+    undo of a deployment that came later. Restarted by hand it still is."""
     standing = template_of(deployment)
-    own = annotation(deployment, OP_ID).startswith(f"{wish.run}/") or standing == wish.wrote
-    return own and annotation(deployment, WRITTEN) == digest_of_template(standing)
+    own = _marked(deployment, wish) or (
+        wish.wrote is not None and same_version(standing, wish.wrote)
+    )
+    return own and annotation(deployment, WRITTEN) == _digest(standing)
+
+
+def _marked(deployment: Raw, wish: Wish) -> bool:
+    return annotation(deployment, OP_ID).startswith(f"{wish.run}/")
+
+
+def _digest(template: Raw) -> str:
+    return digest_of_template(without_restart(template))
 
 
 def _operations(deployment: Raw, wish: Wish, template: Raw | None) -> list[dict[str, Any]]:
-    values = {FENCE: str(wish.fence), OP_ID: wish.op_id, WRITTEN: digest_of_template(wish.desired)}
+    values = {FENCE: str(wish.fence), OP_ID: wish.op_id, WRITTEN: _digest(wish.desired)}
     operations = guards(deployment)
     if template is not None:
         values[CAUSE] = wish.cause

@@ -37,6 +37,8 @@ class Capture(Message):
     """Seconds of log that the rate is taken from."""
     loki: Loki | None = None
     """Where error lines are read; None: from Kubernetes."""
+    patience: float = 0.0
+    """Seconds that its replicas may take to come to rest; the activity's timeout needs room."""
 
 
 class Apply(Message):
@@ -87,8 +89,11 @@ class AwaitRollout(Message):
     workload: Workload
     template: dict[str, Any]
     image: str
+    wrote: str = ""
+    """For undo: the image this run wrote."""
     deadline: float
-    """Seconds for the whole rollout."""
+    """Seconds for the whole rollout. Where pods must be gone first (an undo, the strategy
+    Recreate) their grace period comes on top; the activity's timeout needs room for it."""
     uid: str
     back: bool = False
     """Whether a captured template was put back: then the pods that it replaced must be gone too,

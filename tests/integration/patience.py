@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx
 
-from activities import looks, rollouts
+from activities import looks
 from activities.adapters import http, json_server, kube_api, loki, pgbouncer, prometheus
 from activities.adapters.fallback import check as fallback_check
 from activities.adapters.fallback import setup as fallback_setup
@@ -15,6 +15,7 @@ from activities.adapters.postgres import control as postgres_control
 from activities.adapters.postgres import ready as postgres_ready
 from activities.adapters.postgres import sessions as postgres_sessions
 from activities.adapters.postgres import url as postgres_url
+from slipway.judgements import capturing
 
 LIMITS: tuple[tuple[object, str, object], ...] = (
     (fallback_tail, "_CLOSED", 60.0),  # for the last changes to arrive
@@ -37,7 +38,7 @@ LIMITS: tuple[tuple[object, str, object], ...] = (
     (prometheus, "_OVERALL", 60.0),
     (loki, "_OVERALL", 60.0),
     (loki, "_ONE", 60.0),
-    (rollouts, "_PATIENCE", 60.0),
+    (capturing, "MOMENT", 60.0),
 )
 """Module, name, and what it is in these tests. A test of such a limit sets its own."""
 

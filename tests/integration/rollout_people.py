@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from slipway.judgements.capturing import MOMENT
 from slipway.judgements.environment import SECRETS
 from slipway.messages.rollout import FenceService
 from tests.integration.cluster_world import until
@@ -24,6 +25,12 @@ from tests.integration.rollout_world import (
 FOREIGN, NOT_NOW = "ForeignChange", "NotReplaceable"
 HOTFIX = {"spec": {"template": {"metadata": {"annotations": {"hotfix": "yes"}}}}}
 ARGO = {"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "a:apps/Deployment:b/c"}}}
+
+
+def restart(at: str) -> dict[str, Any]:
+    """What `kubectl rollout restart` merges."""
+    notes = {"kubectl.kubernetes.io/restartedAt": at}
+    return {"spec": {"template": {"metadata": {"annotations": notes}}}}
 
 
 def paused(answer: bool) -> dict[str, Any]:
@@ -54,6 +61,19 @@ async def an_autoscaler_that_scales_up_meanwhile(p: Place) -> End:
 async def an_autoscaler_that_scales_down_meanwhile(p: Place) -> End:
     await p.create(replicas=3)
     return end_of((await meanwhile(p, {"spec": {"replicas": 1}}, ready()))[1])
+
+
+@situation(DONE, "2 of 2 pods ready")
+async def an_autoscaler_that_has_just_added_a_pod(p: Place) -> End:
+    async with p.puppets(ready()):
+        await p.create(first=image(PUPPET, OLD))
+    await p.merge({"spec": {"replicas": 2}})
+    capturing = asyncio.create_task(p.capture(patience=120))
+    await asyncio.wait([capturing], timeout=2 * MOMENT)
+    assert not capturing.done(), "the pod is not ready yet"
+    async with p.puppets(ready()):
+        assert (await capturing).replicas == 2
+    return end_of((await p.deploy())[1])
 
 
 @situation(DOOMED, "scaled it to 0 replicas")
@@ -141,6 +161,20 @@ async def a_hotfix_before_the_undo(p: Place) -> End:
     apply, _ = await p.deploy()
     await p.merge(HOTFIX)
     return await refused(p.rollouts.apply(p.undo(apply)))
+
+
+@situation(DONE, "1 of 1 pods ready")
+async def a_restart_by_hand_before_and_after_the_undo(p: Place) -> End:
+    await p.create()
+    apply, _ = await p.deploy()
+    await p.merge(restart("2026-11-23T21:00:00Z"))
+    back = await p.back(apply)
+    await p.merge(restart("2026-11-23T22:00:00Z"))
+    undo = p.undo(apply)
+    again = await p.rollouts.apply(undo)
+    assert not again.changed, "the old version stands, restarted"
+    assert (await p.wait(undo, again)).pod_hash != back.pod_hash
+    return end_of(back)
 
 
 @situation(NOT_NOW, "managed by Argo CD")

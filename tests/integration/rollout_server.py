@@ -172,7 +172,22 @@ async def a_policy_that_refuses_the_write(p: Place) -> End:
     await p.create()
     apply = p.forward(await p.capture())
     async with policy(p, DEPLOYMENTS, "no images of today"):
-        return await refused(p.rollouts.apply(apply))
+        end = await refused(p.rollouts.apply(apply))
+        undone = await p.rollouts.apply(p.undo(apply))  # nothing to revert, and its fence is kept
+    assert not undone.changed
+    assert (await refused(p.rollouts.apply(apply))).how == "Fenced"
+    return end
+
+
+@situation("ForeignChange", "after slipway wrote it")
+async def a_policy_that_refuses_a_dry_run(p: Place) -> End:
+    """Somebody else's hand has written meanwhile: a refused dry run is not the undo's own end."""
+    await p.create()
+    apply = p.forward(await p.capture())
+    hotfix = {"spec": {"template": {"metadata": {"annotations": {"hotfix": "yes"}}}}}
+    await p.merge(hotfix)
+    async with policy(p, DEPLOYMENTS, "no images of today"):
+        return await refused(p.rollouts.apply(p.undo(apply)))
 
 
 @situation(DOOMED, "pods are refused: FailedCreate")

@@ -200,8 +200,8 @@ class Place:
 
     # slipway's hand
 
-    async def capture(self) -> Captured:
-        return await self.rollouts.capture(Capture(workload=self.work))
+    async def capture(self, patience: float = 0.0) -> Captured:
+        return await self.rollouts.capture(Capture(workload=self.work, patience=patience))
 
     def forward(self, captured: Captured, fate: str = "", digest: str = NEW) -> Apply:
         return Apply(

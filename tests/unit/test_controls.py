@@ -21,6 +21,8 @@ from slipway.undo import adopt, run_from_record
 from tests.fakes.plans import small_plan, small_release
 from workflows.controls import Controls
 from workflows.display import memo_of
+from workflows.steps import Steps
+from workflows.watching import watched
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -176,3 +178,22 @@ def test_an_opening_of_another_shape_is_refused() -> None:
     entries = [Entry(sequence=0, kind="open", step="open", data=broken)]
     with pytest.raises(BadInput):
         run_from_record(Record(place=a_run().place, entries=entries), now=NOW)
+
+
+@pytest.mark.parametrize(("pod_hash", "replaced"), [("new", True), ("old", False)])
+def test_a_service_whose_image_stays_is_watched_as_one_that_was_not_replaced(
+    pod_hash: str, replaced: bool
+) -> None:
+    run = a_run()
+    state, service = run.services[0], run.plan.services[0]
+    state.captured = Captured(
+        uid="u",
+        generation=1,
+        template={},
+        image="reg/app",
+        replicas=1,
+        replica_set="x-old",
+        pod_hash="old",
+    )
+    state.state, state.pod_hash = ServiceState.WATCHING, pod_hash
+    assert watched(Steps(run), service, focus=True).replaced is replaced

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from kubernetes import client
 
+from activities.adapters.cluster import Cluster
 from activities.adapters.kube_api import KubeApi, Target
 from slipway.errors import Forbidden, SlipwayError, Unreachable
 
@@ -90,3 +91,15 @@ def test_what_admission_refuses_is_no_missing_right(said: str) -> None:
         asyncio.run(api.read(_TARGET, "get"))
     assert not isinstance(raised.value, Forbidden)
     assert asked == [_TARGET.path]
+
+
+def test_a_list_without_an_end_is_an_error_and_not_half_a_list() -> None:
+    page = (200, json.dumps({"metadata": {"continue": "more"}, "items": [{"kind": "x"}]}))
+    last = (200, json.dumps({"metadata": {}, "items": [{"kind": "x"}]}))
+    with _answering(*[page] * 19, last) as (api, _):
+        assert len(asyncio.run(Cluster(api).list_pods("production"))) == 20
+    with (
+        _answering(*[page] * 20) as (api, _),
+        pytest.raises(SlipwayError, match="more than 10000 pods in namespace production"),
+    ):
+        asyncio.run(Cluster(api).list_pods("production"))

@@ -186,6 +186,7 @@ async def _read_before(steps: Steps) -> None:
 async def capture(steps: Steps, name: str) -> Captured:
     """Read a service's Deployment before any write."""
     service = steps.run.plan.service(name)
+    patience = max(steps.lengths.rollout_deadline, 30.0)  # an autoscaler may just have added a pod
     captured: Captured = await steps.forward(
         f"capture:{name}",
         f"Capturing {name} as it is.",
@@ -196,8 +197,9 @@ async def capture(steps: Steps, name: str) -> Captured:
                 logs=steps.run.plan.logs,
                 loki=steps.run.plan.loki,
                 baseline=steps.lengths.baseline,
+                patience=patience,
             ),
-            READ,
+            READ.lasting(patience),
             f"capture {name}",
         ),
     )

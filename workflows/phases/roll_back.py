@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from slipway.incident import incident_record, post_mortem
     from slipway.judgements.blame import Blame, blame
     from slipway.judgements.corruption import of_itself
+    from slipway.judgements.workload import grace_of
     from slipway.messages.record import RestoreDatabase, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, RunFlows, RunProbes
@@ -135,14 +136,15 @@ async def _restore_service(
     try:
         applied: Applied = await steps.call(Call(Rollouts.apply, apply, UNDO, f"put back {name}"))
     except ActivityError as error:
+        written.set()
         await _not_back(steps, step, name, sentence_of(error))
         return None
-    finally:
-        written.set()
+    written.set()
     wait = AwaitRollout(
         workload=workload,
         template=applied.template,
         image=undo.captured.image,
+        wrote=state.image_after,
         deadline=max(steps.lengths.rollout_deadline, 60.0),
         uid=undo.captured.uid,
         back=True,
@@ -169,7 +171,8 @@ async def _come_back(steps: Steps, late: _Late, *, again: bool) -> None:
 async def _wait_for(steps: Steps, late: _Late) -> str:
     """Wait until a service is as it was; return what keeps it, or the empty text once it is known
     how this undo ended."""
-    name, options = late.service, UNDO.lasting(late.wait.deadline)
+    name, longest = late.service, late.wait.deadline + grace_of(late.wait.template)
+    options = UNDO.lasting(longest)
     call = Call(Rollouts.wait, late.wait, options, f"await {name} put back")
     try:
         rolled: RolledOut = await steps.call(call)

@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
     from activities.rollouts import Rollouts
+    from slipway.judgements.workload import grace_of
     from slipway.messages.record import Captured, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, CheckService
@@ -132,12 +133,11 @@ async def _wait(steps: Steps, service: Service, state: ServiceRun, applied: Appl
         uid=_captured(state).uid,
         captured=_captured(state),
     )
+    longest = request.deadline + grace_of(request.template)
     rolled: RolledOut = await steps.forward(
         f"wait:{service.name}",
         f"Waiting for {service.name} to run everywhere.",
-        lambda: Call(
-            Rollouts.wait, request, WATCHING.lasting(request.deadline), f"await {service.name}"
-        ),
+        lambda: Call(Rollouts.wait, request, WATCHING.lasting(longest), f"await {service.name}"),
     )
     state.verdict = rolled.verdict.because
     if rolled.verdict.kind is not Kind.PROCEED:

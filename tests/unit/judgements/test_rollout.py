@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from slipway.errors import NotReplaceable
 from slipway.judgements import rollout, workload
 from slipway.judgements.images import reports_digests
 from slipway.judgements.rollout import Policy, Progress, Snapshot, judge_rollout
@@ -117,6 +116,17 @@ def test_another_digest_than_the_approved_one_dooms_in_the_second_observation() 
     )
 
 
+def test_a_digest_of_the_other_version_is_not_compared_since_both_may_be_one_image() -> None:
+    pods = [pod("new", "aa"), pod("new", "bb", container={"imageID": OLD})]
+    known = replace(POLICY, comparable=True, other=OLD)
+    done = judged(snapshot(0, pods), policy=known)
+    assert done.progress is Progress.DONE
+    assert f"not compared: a node reports {OLD}, the other version" in done.because
+    third = pod("new", "bb", container={"imageID": "reg/app@sha256:" + "c" * 64})
+    doomed = judged(*[snapshot(at, [pods[0], third]) for at in (0, 1)], policy=known)
+    assert doomed.progress is Progress.DOOMED
+
+
 def test_a_pod_that_was_given_another_image_dooms_whatever_nodes_report() -> None:
     def swapped(at: float) -> Snapshot:
         given = pod("new", "bb")
@@ -179,11 +189,18 @@ def test_an_undo_waits_until_no_pod_of_the_other_version_is_left() -> None:
     assert "pod buddy-old-cc of another version is still ending (node-1, kept by x.io/hold)" in (
         waits.because
     )
-    late = judged(replace(both, at=600), policy=BACK)
+    late = judged(replace(both, at=630), policy=BACK)
     assert late.reason is Reason.ROLLOUT_TOO_SLOW
     assert "kept by x.io/hold" in late.because
     over = pod("old", "cc", phase="Failed", reason="Evicted")
     assert judged(snapshot(0, [*PODS, over]), policy=BACK).progress is Progress.DONE
+
+
+def test_an_undo_does_not_wait_for_the_pods_of_a_sibling_that_its_selector_names_too() -> None:
+    canary = pod("5d4f", "cc")
+    canary["metadata"]["name"] = "buddy-canary-5d4f-cc"
+    canary["metadata"]["ownerReferences"][0]["name"] = "buddy-canary-5d4f"
+    assert judged(snapshot(0, [*PODS, canary]), policy=BACK).progress is Progress.DONE
 
 
 def test_a_replica_set_that_is_refused_dooms_after_a_while() -> None:
@@ -206,6 +223,15 @@ def test_a_missing_replica_set_is_waited_for() -> None:
 def test_a_changed_template_supersedes() -> None:
     changed = Snapshot(deployment(OLD), [replica_set(OLD, "old")], [], 0.0)
     assert judged(changed).progress is Progress.SUPERSEDED
+
+
+def test_a_restart_by_hand_supersedes_a_rollout_and_not_an_undo() -> None:
+    again = snapshot()
+    for one in (again.deployment, again.replica_sets[1]):
+        one["spec"]["template"]["metadata"]["annotations"] = {workload.RESTARTED: "2026-11-23"}
+    assert judged(again).progress is Progress.SUPERSEDED
+    done = judged(again, policy=BACK)
+    assert (done.progress, done.pod_hash) == (Progress.DONE, "new")
 
 
 def test_another_object_of_the_same_name_supersedes() -> None:
@@ -236,6 +262,7 @@ def test_a_sign_that_vanishes_in_between_begins_anew() -> None:
         (waiting("ErrImagePull", "manifest unknown: not found"), 0.0),
         (waiting("ImagePullBackOff", "back-off pulling"), 90.0),
         (waiting("CreateContainerConfigError", "secret x not there"), 30.0),
+        (waiting("CreateContainerConfigError", 'secret "redis-cache" not found'), 30.0),
         (waiting("RunContainerError", "exec format"), 30.0),
         ({"restartCount": 3}, 0.0),
         ({"restartCount": 2, "lastState": {"terminated": {"reason": "OOMKilled"}}}, 0.0),
@@ -247,6 +274,24 @@ def test_the_doom_table(container: Raw, seconds: float) -> None:
         assert early.progress is Progress.WAITING
     doomed = judged(broken(0, container), broken(seconds + 1, container))
     assert doomed.progress is Progress.DOOMED
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        {"restartCount": 7},
+        {"restartCount": 2, "lastState": {"terminated": {"reason": "OOMKilled"}}},
+    ],
+)
+def test_restarts_from_before_the_release_doom_no_undo_while_the_pod_is_ready(past: Raw) -> None:
+    ending = pod("bad", "cc")
+    old = [pod("new", "aa", container=past), pod("new", "bb"), ending]
+    shots = [snapshot(at, old) for at in (0.0, 1.0)]
+    waits = judged(*shots, policy=BACK)
+    assert waits.progress is Progress.WAITING
+    assert "pod buddy-bad-cc of another version still runs" in waits.because
+    old[0]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    assert judged(*shots, policy=BACK).progress is Progress.DOOMED
 
 
 def test_a_kubelet_that_syncs_its_cache_is_no_doom() -> None:
@@ -294,9 +339,33 @@ def test_its_own_progress_deadline_counts_only_for_this_generation() -> None:
 
 def test_an_undo_is_not_judged_by_what_the_controller_said_of_the_bad_version() -> None:
     late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
-    waiting, last = snapshot(conditions=late, ready=1), snapshot(600, conditions=late, ready=1)
+    waiting, last = snapshot(conditions=late, ready=1), snapshot(630, conditions=late, ready=1)
     assert judged(waiting, policy=BACK).progress is Progress.WAITING
     assert judged(last, policy=BACK).reason is Reason.ROLLOUT_TOO_SLOW
+
+
+@pytest.mark.parametrize(
+    ("policy", "strategy", "longest"),
+    [
+        (POLICY, "RollingUpdate", 600),
+        (POLICY, "Recreate", 4200),
+        (BACK, "RollingUpdate", 4200),
+        (BACK, "Recreate", 4200),
+    ],
+)
+def test_where_pods_must_be_gone_first_they_may_use_their_grace_period(
+    policy: Policy, strategy: str, longest: int
+) -> None:
+    policy = replace(policy, template=template(NEW))
+    policy.template["spec"]["terminationGracePeriodSeconds"] = 3600
+
+    def late(at: float) -> Snapshot:
+        one = snapshot(at, ready=1)
+        one.deployment["spec"] |= {"strategy": {"type": strategy}, "template": policy.template}
+        return one
+
+    assert judged(late(longest - 1), policy=policy).progress is Progress.WAITING
+    assert judged(late(longest), policy=policy).reason is Reason.ROLLOUT_TOO_SLOW
 
 
 def test_out_of_time_says_what_was_missing() -> None:
@@ -307,66 +376,3 @@ def test_out_of_time_says_what_was_missing() -> None:
 
 def test_a_rollout_that_is_done_late_is_done() -> None:
     assert judged(snapshot(9999)).progress is Progress.DONE
-
-
-def test_capture_keeps_fields_nobody_knows() -> None:
-    kept = workload.capture(deployment(), [replica_set(OLD, "old")], "app")
-    assert kept.template == template(OLD)
-    assert (kept.pod_hash, kept.replica_set, kept.replicas) == ("old", "buddy-old", 2)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda d: d["spec"].update(paused=True), "is paused"),
-        (lambda d: d["status"].update(availableReplicas=1), "not at rest"),
-        (lambda d: d["status"].update(observedGeneration=1), "not at rest"),
-        (lambda d: d["spec"].update(replicas=0), "0 replicas"),
-        (lambda d: d["metadata"].update(deletionTimestamp="x"), "being deleted"),
-        (
-            lambda d: d["metadata"].update(
-                annotations={"argocd.argoproj.io/tracking-id": "teei:apps"}
-            ),
-            "Argo CD",
-        ),
-        (
-            lambda d: d["metadata"].update(labels={"kustomize.toolkit.fluxcd.io/name": "x"}),
-            "Flux",
-        ),
-        (
-            lambda d: d["metadata"].update(labels={"app.kubernetes.io/managed-by": "Helm"}),
-            "Helm",
-        ),
-        (
-            lambda d: d["metadata"].update(
-                managedFields=[
-                    {
-                        "manager": "argocd-application-controller",
-                        "fieldsV1": {"f:spec": {"f:template": {}}},
-                    }
-                ]
-            ),
-            "Argo CD",
-        ),
-        (
-            lambda d: d["metadata"].update(
-                ownerReferences=[{"kind": "Rollout", "controller": True}]
-            ),
-            "Rollout",
-        ),
-    ],
-)
-def test_capture_refuses_what_must_not_be_replaced(change: Any, said: str) -> None:
-    found = deployment()
-    change(found)
-    with pytest.raises(NotReplaceable, match=said):
-        workload.capture(found, [replica_set(OLD, "old")], "app")
-
-
-def test_managers_that_own_no_template_are_welcome() -> None:
-    found = deployment()
-    found["metadata"]["managedFields"] = [
-        {"manager": "kubectl-client-side-apply", "fieldsV1": {"f:spec": {"f:template": {}}}},
-        {"manager": "helm", "fieldsV1": {"f:metadata": {}}},
-    ]
-    assert workload.owners(found) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from slipway.errors import Fenced, ForeignChange
 from slipway.judgements import writes
-from slipway.judgements.workload import CAUSE, FENCE, OP_ID, WRITTEN, with_image
+from slipway.judgements.workload import CAUSE, FENCE, OP_ID, RESTARTED, WRITTEN, with_image
 from tests.unit.judgements.objects import NEW, OLD, UID, deployment, template
 
 RUN = "t1-20261123T202134Z-1a2b3c"
@@ -115,6 +115,44 @@ def test_undo_does_not_write_over_a_hotfix_made_after_the_rollout() -> None:
         writes.decide(after, UNDO)
 
 
+def restarted(found: dict[str, Any], at: str = "2026-11-23T21:00:00Z") -> dict[str, Any]:
+    """What `kubectl rollout restart` makes of it."""
+    after = deepcopy(found)
+    notes = after["spec"]["template"]["metadata"].setdefault("annotations", {})
+    notes[RESTARTED] = at
+    return after
+
+
+def test_undo_takes_back_what_was_restarted_by_hand_meanwhile() -> None:
+    done = written(deployment(), DO)
+    assert written(restarted(done), UNDO)["spec"]["template"] == template(OLD)
+    with pytest.raises(ForeignChange):
+        writes.decide(restarted(done), DO)
+    later = replace(UNDO, op_id="production-29991231T000000Z-abcdef/undo:x", desired=template(NEW))
+    standing = restarted(written(deployment(NEW), later))
+    mine = replace(UNDO, fence=10, wrote=template(NEW))
+    assert written(standing, mine)["spec"]["template"] == template(OLD)
+
+
+def test_undo_takes_back_a_restart_of_what_had_been_restarted_before() -> None:
+    before = restarted(deployment(), "2026-01-01T00:00:00Z")["spec"]["template"]
+    do = replace(DO, captured=before, desired=with_image(before, "app", NEW))
+    found = deployment()
+    found["spec"]["template"] = before
+    again = restarted(written(found, do))
+    assert written(again, replace(UNDO, captured=before, desired=before))["spec"]["template"] == (
+        before
+    )
+
+
+def test_undo_with_nothing_to_revert_but_a_restart_only_writes_its_fence() -> None:
+    for found in (restarted(deployment()), restarted(written(written(deployment(), DO), UNDO))):
+        write = writes.decide(found, replace(UNDO, op_id=f"{RUN}/undo:again", fence=10))
+        assert write is not None
+        assert not write.changes_template
+    assert writes.decide(restarted(written(deployment(), UNDO)), UNDO) is None
+
+
 def test_a_template_changed_after_this_operation_is_foreign() -> None:
     after = written(deployment(), DO)
     after["spec"]["template"] = template(OLD)
@@ -215,6 +253,14 @@ def test_fences_never_fall(first: int, second: int) -> None:
     for fence in (first, second):
         found = patched(found, writes.fence_only(found, fence, "x/stop"))
     assert writes.standing_fence(found) == max(first, second)
+
+
+def test_undo_asks_what_its_run_wrote_only_where_nothing_else_tells() -> None:
+    later = replace(UNDO, op_id="production-29991231T000000Z-abcdef/undo:x", desired=template(NEW))
+    assert not writes.of_unknown_hand(deployment(), UNDO), "nothing was written"
+    assert not writes.of_unknown_hand(written(deployment(), DO), UNDO), "its own mark"
+    assert writes.of_unknown_hand(written(deployment(NEW), later), UNDO)
+    assert not writes.of_unknown_hand(written(deployment(NEW), later), DO)
 
 
 def test_undo_takes_what_the_undo_of_a_later_deployment_has_put_back() -> None:
