@@ -2,7 +2,6 @@
 what happened. Nothing in here looks for aborts: putting back is not interrupted."""
 
 import asyncio
-from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import workflow
@@ -10,36 +9,28 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.checks import Checks
-    from activities.rollouts import Rollouts
     from slipway.incident import incident_record, post_mortem
     from slipway.judgements.blame import Blame, blame
     from slipway.judgements.corruption import of_itself
-    from slipway.judgements.workload import grace_of
     from slipway.messages.record import RestoreDatabase, RestoreService
-    from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
     from slipway.messages.watch import Checked, RunFlows, RunProbes
-    from slipway.run import UndoStep
     from slipway.states import (
         SETTLED,
         AbortState,
         Choice,
         Outcome,
         Phase,
-        ServiceState,
         UndoState,
     )
     from slipway.verdicts import Kind, Reason, Signal, Verdict, gravest
 
 from workflows.calls import Call, all_of
 from workflows.endings import failed, sentence_of
-from workflows.options import UNDO
 from workflows.phases.put_data_back import Wanted, database_wanted, restore_database
+from workflows.phases.put_services_back import come_back, restore_services
 from workflows.phases.roll_out import SLOW, check_request
 from workflows.steps import Steps
-from workflows.undoing import ask_meanwhile, not_undone, settle, undone
-
-_PATIENCE = 30.0
-"""Seconds until the next service is put back although the one before could not be written yet."""
+from workflows.undoing import ask_meanwhile, settle
 
 
 async def roll_back(steps: Steps, verdict: Verdict, *, leave_database: str = "") -> None:
@@ -75,7 +66,7 @@ async def _undo_all(steps: Steps, verdict: Verdict, implicated: Blame, leave_dat
     """Services first, newest first; then the data; then once more the services that did not come up
     on the data of the new version."""
     pending = [one for one in reversed(steps.run.undo) if one.state not in SETTLED]
-    late, restored = await _restore_services(steps, pending), False
+    late, restored = await restore_services(steps, pending), False
     for step in pending:
         if not isinstance(step.undo, RestoreDatabase):
             continue
@@ -88,108 +79,7 @@ async def _undo_all(steps: Steps, verdict: Verdict, implicated: Blame, leave_dat
         else:
             await restore_database(steps, step, step.undo, wanted)
             restored = True
-    await asyncio.gather(*(_come_back(steps, one, again=restored) for one in late))
-
-
-@dataclass(frozen=True)
-class _Late:
-    """A service that is written back and did not come up."""
-
-    step: UndoStep
-    service: str
-    wait: AwaitRollout
-    because: str = ""
-
-
-async def _restore_services(steps: Steps, pending: list[UndoStep]) -> list[_Late]:
-    """Write them newest first, each when the one before was written, or all at once where the plan
-    says that they are independent; wait for all side by side. One that cannot be written holds up
-    the others for a moment only. Return those that did not come up while the data is still new."""
-    at_once = steps.run.plan.rollback.order == "parallel"
-    parts: list[asyncio.Task[_Late | None]] = []
-    for step in pending:
-        if isinstance(step.undo, RestoreService):
-            written = asyncio.Event()
-            part = _restore_service(steps, step, step.undo, written)
-            parts.append(asyncio.create_task(part))
-            if not at_once:
-                await steps.until(written.is_set, _PATIENCE, f"{step.step} is written")
-    return [one for one in await asyncio.gather(*parts) if one is not None]
-
-
-async def _restore_service(
-    steps: Steps, step: UndoStep, undo: RestoreService, written: asyncio.Event
-) -> _Late | None:
-    run, name = steps.run, undo.service
-    service, state = run.plan.service(name), run.service(name)
-    steps.say(f"undo:{name}", f"Putting {name} back to {undo.captured.image}.")
-    state.state, step.state = ServiceState.REVERTING, UndoState.RUNNING
-    workload = steps.workload(service)
-    apply = Apply(
-        workload=workload,
-        captured=undo.captured,
-        wrote=state.image_after,
-        fence=run.lease.undo_fence if run.lease else 0,
-        op_id=f"{run.id}/undo:{name}",
-        cause=f"slipway {run.id}: rolled back",
-    )
-    try:
-        applied: Applied = await steps.call(Call(Rollouts.apply, apply, UNDO, f"put back {name}"))
-    except ActivityError as error:
-        written.set()
-        await _not_back(steps, step, name, sentence_of(error))
-        return None
-    written.set()
-    wait = AwaitRollout(
-        workload=workload,
-        template=applied.template,
-        image=undo.captured.image,
-        wrote=state.image_after,
-        deadline=max(steps.lengths.rollout_deadline, 60.0),
-        uid=undo.captured.uid,
-        back=True,
-        captured=undo.captured,
-    )
-    late = _Late(step, name, wait)
-    because = await _wait_for(steps, late)
-    data = (one for one in run.undo if isinstance(one.undo, RestoreDatabase))
-    if because and any(one.state not in SETTLED for one in data):
-        steps.event(f"{name} is written back and not up while the data is new: {because}")
-        return replace(late, because=because)
-    if because:
-        await _not_back(steps, step, name, because)
-    return None
-
-
-async def _come_back(steps: Steps, late: _Late, *, again: bool) -> None:
-    """Wait once more when the data is back: code may refuse to start on a newer schema."""
-    because = await _wait_for(steps, late) if again else late.because
-    if because:
-        await _not_back(steps, late.step, late.service, because)
-
-
-async def _wait_for(steps: Steps, late: _Late) -> str:
-    """Wait until a service is as it was; return what keeps it, or the empty text once it is known
-    how this undo ended."""
-    name, longest = late.service, late.wait.deadline + grace_of(late.wait.template)
-    options = UNDO.lasting(longest)
-    call = Call(Rollouts.wait, late.wait, options, f"await {name} put back")
-    try:
-        rolled: RolledOut = await steps.call(call)
-    except ActivityError as error:
-        await _not_back(steps, late.step, name, sentence_of(error))
-        return ""
-    if rolled.verdict.kind is not Kind.PROCEED:
-        return rolled.verdict.because
-    state = steps.run.service(name)
-    state.state, state.pod_hash = ServiceState.REVERTED, rolled.pod_hash
-    await undone(steps, late.step, rolled.verdict.because)
-    return ""
-
-
-async def _not_back(steps: Steps, step: UndoStep, name: str, because: str) -> None:
-    await not_undone(steps, step, because)
-    steps.run.service(name).state = ServiceState.REVERT_FAILED
+    await asyncio.gather(*(come_back(steps, one, again=restored) for one in late))
 
 
 async def _trouble(steps: Steps) -> Verdict | None:
