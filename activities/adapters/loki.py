@@ -11,7 +11,8 @@ import httpx
 from activities.adapters.json_server import JsonServer
 from activities.adapters.references import resolve
 from slipway.errors import Unreachable
-from slipway.judgements.logs import LONGEST, MAY_BE_ERROR, MOST_LINES, LogLine, unwrapped
+from slipway.judgements.log_levels import MAY_BE_ERROR
+from slipway.judgements.logs import LONGEST, MOST_LINES, LogLine, unwrapped
 from slipway.plan import Loki as Store
 
 _OVERALL = 20.0

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway.judgements.forms import Raised, expected_events, judge_events
+from slipway.judgements.log_levels import is_error
+from slipway.judgements.sqlstates import tells_of_corruption
 from slipway.plan import Limits, LogClass
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
@@ -16,23 +18,12 @@ ALL = "any"
 """Stands for all error lines beside the plan's classes."""
 CORRUPTED = "XX001/XX002"
 """Stands for error lines that carry SQLSTATE data_corrupted or index_corrupted."""
-_CORRUPTED = re.compile(r"\bXX00[12]\b")
-LONGEST = 2000
-"""Characters of a line that are looked at."""
+LONGEST = 65_536
+"""Characters of a line that are looked at: a level may stand behind a long stack trace."""
+_SEARCHED = 16_384
+"""Characters in which the plan's patterns are searched: they may take the square of that."""
 MOST_LINES = 20_000
 """Lines that are read at once; of more than that the newest ones."""
-_LEVEL = re.compile(r"\b(ERROR|FATAL|CRITICAL|ALERT|EMERG|EMERGENCY|PANIC|SEVERE)\b")
-_LEVEL_HEAD = 120
-"""Characters of a line in which its level is looked for."""
-_ERROR_NAMES = {"error", "fatal", "critical", "alert", "emerg", "emergency", "panic", "severe"}
-_PINO_ERROR = 50
-MAY_BE_ERROR = (
-    "ERROR|FATAL|CRITICAL|ALERT|EMERG|PANIC|SEVERE"
-    r'|"(?:level|severity)\\?"\s*:\s*'
-    r'(?:\\?"(?i:error|fatal|critical|alert|emerg|panic|severe)|[5-9][0-9]|[0-9]{3}|[0-9.]+[eE])'
-)
-"""A regular expression (of RE2 as well) that lines fit for which `is_error` holds, wrapped or not:
-a log store is asked with it, so that it need not send the others."""
 _WRITTEN_BY_RUNTIME = re.compile(r"^\S+ (?:stdout|stderr) [FP] ")
 
 
@@ -45,8 +36,11 @@ class LogLine:
 
 
 def parse_lines(text: str) -> list[LogLine]:
-    """Return the lines of a log read with timestamps; lines without one are left out."""
-    lines = (one.partition(" ") for one in text.splitlines())
+    """Return the lines of a log read with timestamps; lines without one are left out.
+
+    Only a newline ends one: whatever else `str.splitlines` knows may stand in a text that a user
+    sent, and what follows it would pass for a line of its own."""
+    lines = (one.removesuffix("\r").partition(" ") for one in text.split("\n"))
     return [LogLine(at, rest[:LONGEST]) for stamp, _, rest in lines if (at := _seconds(stamp))]
 
 
@@ -64,27 +58,17 @@ def unwrapped(line: str) -> str:
     return line
 
 
-def is_error(line: str) -> bool:
-    """Whether a line is of level ERROR or above, as text or as JSON (`level`, `severity`)."""
-    if line.startswith("{"):
-        level = _json_level(line)
-        if isinstance(level, int | float):
-            return level >= _PINO_ERROR
-        if level is not None:
-            return str(level).lower() in _ERROR_NAMES
-    return _LEVEL.search(line[:_LEVEL_HEAD]) is not None
-
-
 def classify(lines: Iterable[LogLine], classes: Iterable[LogClass]) -> dict[str, int]:
     """Return how many error lines belong to each class, how many there are, and how many tell of
     corrupted data; one line may belong to several."""
     patterns = [(one.name, re.compile(one.pattern)) for one in classes]
-    patterns += [(ALL, re.compile("")), (CORRUPTED, _CORRUPTED)]
-    counts = {name: 0 for name, _ in patterns}
+    counts = dict.fromkeys([*(name for name, _ in patterns), ALL, CORRUPTED], 0)
     for line in lines:
         if is_error(line.text):
+            counts[ALL] += 1
+            counts[CORRUPTED] += tells_of_corruption(line.text)
             for name, pattern in patterns:
-                counts[name] += pattern.search(line.text) is not None
+                counts[name] += pattern.search(line.text[:_SEARCHED]) is not None
     return counts
 
 
@@ -209,17 +193,6 @@ def heartbeat_problem(lines: Iterable[LogLine], pattern: str, now: float, silenc
     if ago > silence:
         return f"the last log line matching {pattern!r} is {ago:.0f} s old, {silence:.0f} s may be"
     return ""
-
-
-def _json_level(line: str) -> str | int | float | None:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict):
-        return None
-    level = found.get("level", found.get("severity"))
-    return level if isinstance(level, str | int | float) else None
 
 
 def _seconds(stamp: str) -> float:

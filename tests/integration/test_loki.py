@@ -15,7 +15,8 @@ from activities.signal_look import SignalLook
 from slipway.errors import BadInput, Unreachable
 from slipway.judgements import workload as objects
 from slipway.judgements.counters import pods_of_any_version
-from slipway.judgements.logs import LogLine, is_error
+from slipway.judgements.log_levels import is_error
+from slipway.judgements.logs import LogLine
 from slipway.messages.observe import Looked
 from slipway.messages.rollout import Capture
 from slipway.plan import Loki as Store

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway.judgements.log_levels import MAY_BE_ERROR, is_error
 from slipway.judgements.logs import (
     ALL,
     CORRUPTED,
-    MAY_BE_ERROR,
+    LONGEST,
     Before,
     ErrorLines,
     LogLine,
     classify,
     heartbeat_problem,
     in_steps,
-    is_error,
     judge_logs,
     parse_lines,
     unwrapped,
@@ -41,6 +41,12 @@ LIMITS = Limits()
         ("INFO no ERRORS here", False),
         ("INFO " + "x" * 200 + " ERROR", False),
         ("{broken ERROR", True),
+        ("2026-11-23T18:00:00Z INFO a user says: ERROR", False),
+        ("2026-11-23T18:00:00Z [WARN] gave up after ERROR", False),
+        ("2026-11-23T18:00:00Z ERROR of level INFO", True),
+        ('{"time":1,"level":50,"msg":"no end', True),
+        ('{"msg":"said \\"level\\":50","level":30,"rest":"no end', False),
+        ('{"severity" : "ERROR","msg":"no end', True),
     ],
 )
 def test_levels(line: str, error: bool) -> None:
@@ -139,8 +145,26 @@ def test_one_line_of_corrupted_data_is_enough(state: str) -> None:
     verdict = judge_logs("buddy", lines, Before({}, 3600.0), 24, LIMITS, last=False)
     assert verdict is not None
     assert (verdict.kind, verdict.reason) == (Kind.ROLLBACK, Reason.DATA_CORRUPTION)
-    others = [LogLine(1, "INFO XX001"), LogLine(1, "ERROR AXX001"), LogLine(1, "ERROR XX000")]
+    others = [LogLine(1, "INFO SQLSTATE XX001"), LogLine(1, "ERROR SQLSTATE XX000")]
     assert classify(others, CLASSES)[CORRUPTED] == 0
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0c", "\x0b", "\x1e", "\r"])
+def test_a_users_text_cannot_begin_a_line_of_its_own(end: str) -> None:
+    forged = f"hi{end}2026-11-23T18:00:00Z ERROR SQLSTATE XX001"
+    lines = parse_lines(f"2026-11-23T18:00:00Z INFO a user says {forged}\r\n")
+    assert [one.text for one in lines] == [f"INFO a user says {forged}"]
+    assert classify(lines, CLASSES)[CORRUPTED] == 0
+
+
+@pytest.mark.parametrize("length", [3_105, 20_000, 200_000])
+def test_long_lines_have_their_level_and_class(length: int) -> None:
+    """Longer ones than are looked at still have the level that stands before the stack trace."""
+    first = json.dumps({"level": 50, "msg": "ECONNREFUSED", "stack": "x" * length})
+    last = json.dumps({"stack": "ECONNREFUSED" + "x" * length, "level": 50})
+    for text in (first, last) if length < LONGEST else (first,):
+        counts = classify(parse_lines(f"2026-11-23T18:00:00Z {text}\n"), CLASSES)
+        assert (counts[ALL], counts["connection"]) == (1, 1)
 
 
 def test_lines_carry_their_time() -> None:
