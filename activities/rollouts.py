@@ -17,6 +17,7 @@ from slipway.judgements import capturing, images, writes
 from slipway.judgements import workload as objects
 from slipway.judgements.counters import pods_of_any_version
 from slipway.judgements.logs import LogLine
+from slipway.judgements.masking import shown
 from slipway.judgements.pods import Trouble
 from slipway.judgements.rollout import (
     STANDS,
@@ -293,7 +294,7 @@ class Rollouts:
             except SlipwayError:
                 continue  # a container that never started has no log; the verdict stands without
             if lines:
-                return [one.text for one in lines]
+                return [shown(one.text) for one in lines]
         return []
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 from activities.uninterrupted import uninterrupted
 from slipway.errors import SlipwayError
+from slipway.judgements.masking import without_passwords
 
 T = TypeVar("T")
 
@@ -25,8 +25,6 @@ FROZEN = 20.0
 """Seconds that a child may be stopped (SIGSTOP, a debugger): the server keeps what it holds, such
 as the locks of a migration, until it is ended."""
 _LOOK = 2.0
-_PASSWORD_IN_URL = re.compile(r"(\b\w{1,30}://[^\s:/@]{0,200}:)[^\s@]{0,500}@")
-"""Bounded, or a long run of letters that a child writes costs the square of its length."""
 
 
 class DeadlinePassed(SlipwayError):
@@ -292,4 +290,4 @@ def redact(text: str, secrets: Sequence[str] = ()) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
-    return _PASSWORD_IN_URL.sub(r"\1***@", text)
+    return without_passwords(text)

@@ -8,7 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from slipway.judgements.logs import LogLine, is_error
+from slipway.judgements.log_levels import is_error
+from slipway.judgements.logs import LogLine
+from slipway.judgements.masking import shown
 
 _LONGEST = 160
 _MOST = 100
@@ -30,8 +32,9 @@ _TEXTS = ("msg", "message", "error", "err")
 
 
 def fold(line: str) -> str:
-    """Return a line without what differs from one to the next: numbers, names in quotes, times."""
-    text = _VARIABLE.sub(_GAP, _text(line))
+    """Return a line without what differs from one to the next (numbers, names in quotes, times),
+    and without secrets: templates are kept in the record."""
+    text = _VARIABLE.sub(_GAP, shown(_text(line)))
     return " ".join(text.split())[:_LONGEST]
 
 

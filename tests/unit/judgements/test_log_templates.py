@@ -60,3 +60,15 @@ def test_many_new_kinds_are_counted() -> None:
 @given(st.text(max_size=400))
 def test_any_line_folds(line: str) -> None:
     assert len(fold(line)) <= 160
+
+
+def test_half_a_character_in_json_is_replaced() -> None:
+    """A lone surrogate fits into no payload: the run would stand still."""
+    assert fold('{"level":50,"msg":"lost \\ud83d"}') == "lost ?"
+
+
+def test_templates_hold_no_secrets() -> None:
+    assert (
+        fold("ERROR no way to postgres://app:Sekret@db") == "ERROR no way to postgres://app:***@db"
+    )
+    assert "Sekret" not in fold('{"level":50,"msg":"sent Authorization: Bearer Sekret-of-ours"}')
