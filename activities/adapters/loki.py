@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from activities.adapters.json_server import JsonServer
-from activities.adapters.references import resolve
+from activities.adapters.references import header
 from slipway.errors import Unreachable
 from slipway.judgements.log_levels import MAY_BE_ERROR
 from slipway.judgements.logs import LONGEST, MOST_LINES, LogLine, unwrapped
@@ -90,10 +90,12 @@ class Loki(JsonServer):
         parameters |= {"limit": limit, "direction": direction}
         headers = {"X-Scope-OrgID": store.tenant} if store.tenant else {}
         if store.authorization:
-            headers["Authorization"] = resolve(store.authorization)
+            headers["Authorization"] = header(store.authorization)
         address = f"{store.url.rstrip('/')}/loki/api/v1/query_range"
         try:
             status, body = await self._ask("GET", address, params=parameters, headers=headers)
+        except httpx.LocalProtocolError:  # its text shows the header that it refuses
+            raise _silent(store, "the request is refused before it is sent") from None
         except httpx.HTTPError as error:
             raise _silent(store, str(error) or type(error).__name__) from None
         return None if body is None else _entries(status, body)

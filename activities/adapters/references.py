@@ -1,12 +1,14 @@
 """Resolves references to secrets (`env:NAME`, `file:PATH`). Errors name the reference only."""
 
 import os
+import re
 from pathlib import Path
 
 from slipway.errors import BadInput
 from slipway.verdicts import Reason
 
 _LARGEST = 65_536
+_HEADER = re.compile(r"[\x20-\x7e\t]+")
 
 
 def resolve(reference: str) -> str:
@@ -20,6 +22,20 @@ def resolve(reference: str) -> str:
     if kind == "file":
         return _checked(reference, _read(reference, Path(rest)), "Put the value into that file.")
     raise _bad(f"{reference!r} is no reference.", "Write env:NAME or file:PATH.")
+
+
+def header(reference: str) -> str:
+    """Return the value of an HTTP header that a reference leads to, without spaces around it.
+
+    Raises BadInput where no header can hold it: httpx would show it in its own error.
+    """
+    value = resolve(reference).strip(" \t")
+    if not _HEADER.fullmatch(value):
+        raise _bad(
+            f"{reference} holds a character that no HTTP header can hold, or spaces only.",
+            "Put the header's value there: printable ASCII in one line.",
+        )
+    return value
 
 
 def _read(reference: str, path: Path) -> str:
