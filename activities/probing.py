@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from activities.adapters.cluster import Cluster
     from activities.adapters.http import Http
 
-_TAIL = 500
 _LABEL = {"x-slipway-synthetic": "1"}
 
 
@@ -91,9 +90,7 @@ class Prober:
         self, namespace: str, pod: str, container: str, seconds: float
     ) -> list[LogLine] | SlipwayError:
         try:
-            return await self._cluster.pod_log(
-                namespace, pod, container, tail=_TAIL, since_seconds=seconds
-            )
+            return await self._cluster.pod_log(namespace, pod, container, since_seconds=seconds)
         except SlipwayError as error:
             return error
 

@@ -3,18 +3,18 @@
 from collections.abc import Awaitable
 from typing import Any
 
+from activities.adapters import pod_logs
 from activities.adapters.kube_api import JSON_PATCH, METADATA, KubeApi, Target
+from activities.adapters.pod_logs import PodLog
 from slipway.errors import Absent, SlipwayError
 from slipway.judgements.environment import Right
-from slipway.judgements.logs import MOST_LINES, LogLine, parse_lines
+from slipway.judgements.logs import LogLine
 from slipway.judgements.workload import Raw, controlled_by, metadata
 from slipway.verdicts import Reason
 
 FIELD_MANAGER = "slipway"
 _PAGE = 500
 _PAGES = 20
-_LOG_BYTES = 4 * 1024 * 1024
-_LINE_BYTES = 4096
 
 
 class Cluster:
@@ -84,35 +84,39 @@ class Cluster:
         pod: str,
         container: str,
         *,
-        tail: int = MOST_LINES,
+        tail: int = pod_logs.MOST_LINES,
         since_seconds: float | None = None,
         previous: bool = False,
     ) -> list[LogLine]:
         """Return the newest `tail` lines of a container's log, no older than `since_seconds`."""
-        text = await self._api.text(
-            Target("", "v1", "pods", namespace, pod, "log"),
+        target = _log(namespace, pod)
+        query = {"container": container, "sinceSeconds": _whole_seconds(since_seconds)}
+        query["previous"] = "true" if previous else None
+        return (await pod_logs.newest(self._api, target, tail, **query)).lines
+
+    async def log_since(
+        self, namespace: str, pod: str, container: str, *, since_seconds: float
+    ) -> PodLog:
+        """Return a container's log of the last `since_seconds`, which may be cut to the newest."""
+        return await pod_logs.newest(
+            self._api,
+            _log(namespace, pod),
+            pod_logs.MOST_LINES,
             container=container,
-            tailLines=tail,
-            sinceSeconds=None if since_seconds is None else max(1, int(since_seconds) + 1),
-            timestamps="true",
-            previous="true" if previous else None,
-            limitBytes=_LOG_BYTES,
+            sinceSeconds=_whole_seconds(since_seconds),
         )
-        return parse_lines(text)
 
     async def first_line(
-        self, namespace: str, pod: str, container: str, *, since_seconds: float
+        self, namespace: str, pod: str, container: str, *, since_seconds: float | None = None
     ) -> LogLine | None:
-        """Return the oldest line of a container's log that is no older than `since_seconds`, and at
-        most one second younger: never one that is older."""
-        text = await self._api.text(
-            Target("", "v1", "pods", namespace, pod, "log"),
+        """Return the oldest line of a container's log, or the oldest that is no older than
+        `since_seconds`, and at most one second younger: never one that is older."""
+        return await pod_logs.first(
+            self._api,
+            _log(namespace, pod),
             container=container,
-            sinceSeconds=max(1, int(since_seconds)),
-            timestamps="true",
-            limitBytes=_LINE_BYTES,
+            sinceSeconds=None if since_seconds is None else max(1, int(since_seconds)),
         )
-        return next(iter(parse_lines(text)), None)
 
     async def config_map(self, namespace: str, name: str) -> Raw | None:
         """Return a ConfigMap, or None when there is none."""
@@ -199,6 +203,15 @@ def _leases(namespace: str, name: str = "") -> Target:
 
 def _pods(namespace: str) -> Target:
     return Target("", "v1", "pods", namespace)
+
+
+def _log(namespace: str, pod: str) -> Target:
+    return Target("", "v1", "pods", namespace, pod, "log")
+
+
+def _whole_seconds(seconds: float | None) -> int | None:
+    """The API takes whole ones; a line too many is better than one too few."""
+    return None if seconds is None else max(1, int(seconds) + 1)
 
 
 def _selector(deployment: Raw) -> str:

@@ -131,9 +131,9 @@ class KubeApi:
         """Return the server's version."""
         return str((await self.read(_Version("", "", "version"), "get")).get("gitVersion") or "")
 
-    async def text(self, target: Target, **query: Any) -> str:
-        """GET a text, such as a log."""
-        return (await self._send("GET", target, "get", query=query)).decode("utf-8", "replace")
+    async def content(self, target: Target, **query: Any) -> bytes:
+        """GET what is no JSON, such as a log."""
+        return await self._send("GET", target, "get", query=query)
 
     async def write(
         self, method: str, target: Target, verb: str, body: Any, *, kind: str = JSON, **query: Any

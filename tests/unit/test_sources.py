@@ -12,33 +12,7 @@ from activities.adapters.prometheus import Prometheus
 from activities.log_source import LogSource
 from activities.sources import Sources
 from slipway.judgements.counters import Unreadable
-from slipway.messages.rollout import Workload
-from slipway.messages.watch import Watched, WatchSlice
-from starter.loading import load_plan
-from tests.unit.evidence_set import ROOT
-
-
-def _slice() -> WatchSlice:
-    plan = load_plan(ROOT / "plans" / "teei-production.yaml")
-    service = plan.services[0]
-    workload = Workload(
-        service=service.name,
-        namespace=plan.kubernetes.namespace,
-        deployment=service.workload,
-        container=service.container,
-    )
-    return WatchSlice(
-        window="monitor:api-gateway",
-        watched=[Watched(service=service, workload=workload, pod_hash="5f8dbd7c9", replaced=True)],
-        metrics=plan.metrics,
-        limits=plan.limits,
-        logs=plan.logs,
-        baseline=3600,
-        probe_every=5,
-        length=30,
-        window_length=120,
-        last=True,
-    )
+from tests.unit.watch_slice import watch_slice
 
 
 def test_traffic_of_pods_that_nobody_could_list_is_not_a_service_without_pods() -> None:
@@ -47,7 +21,7 @@ def test_traffic_of_pods_that_nobody_could_list_is_not_a_service_without_pods() 
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"
         api = KubeApi(client.Configuration(host=host))
         cluster = Cluster(api)
-        sources = Sources(cluster, Prometheus(), LogSource(cluster, Loki()), _slice())
+        sources = Sources(cluster, Prometheus(), LogSource(cluster, Loki()), watch_slice())
 
         async def look() -> None:
             await sources.look_at_pods()
