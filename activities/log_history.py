@@ -2,13 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from activities.log_source import LogSource
+from activities.log_source import LogSource, told_since
 from slipway.judgements import log_templates
-from slipway.judgements import workload as objects
-from slipway.judgements.logs import MOST_LINES, LogLine, classify
+from slipway.judgements.logs import LogLine, classify, usual
+from slipway.judgements.pods import started
 from slipway.judgements.workload import Raw
 from slipway.messages.rollout import Workload
 from slipway.plan import LogClass, Loki
@@ -42,17 +41,21 @@ class Past:
 
 async def logs_before(source: LogSource, past: Past, loki: Loki | None) -> LogsBefore:
     """Read the `baseline` seconds before now: from Loki of all pods that the service had then, from
-    Kubernetes of those that are there, of a younger pod those seconds since it was born."""
-    total = _Total(past.logs)
+    Kubernetes of those that are there, of a younger container those seconds since it began. Where a
+    log does not reach back so far, its lines are counted over the time that it tells of."""
+    total, now = _Total(past.logs), time.time()
     if loki is not None:
         seconds = _age(past.born, past.baseline)
-        since = time.time() - seconds
-        lines = await source.of_store(loki, past.work, past.pods, past.pattern, since)
-        total.add(lines, min(seconds, await _told_of(source, past, loki, lines, since)))
+        lines = await source.of_store(loki, past.work, past.pods, past.pattern, now - seconds)
+        told = await _told_of(source, past, loki, lines, now - seconds)
+        total.add(lines, min(seconds, told), cut=told < seconds)
         return total.told()
     for pod in past.pods:
-        seconds = _age(objects.born(pod), past.baseline)
-        total.add(await source.of_pod(past.work, pod, time.time() - seconds), seconds)
+        now = time.time()
+        seconds = _age(started(pod, past.work.container), past.baseline)
+        read = await source.of_pod(past.work, pod, now - seconds)
+        told = max(1.0, now - read.since)
+        total.add(read.lines, told, cut=told < seconds)
     return total.told()
 
 
@@ -62,8 +65,8 @@ async def _told_of(
     """Return of how many seconds before now the lines tell: Loki may hold less than pods wrote, and
     of very many lines the newest are read."""
     now = time.time()
-    if len(lines) >= MOST_LINES:
-        return max(1.0, now - lines[0].at)
+    if (told := told_since(lines, since)) > since:
+        return max(1.0, now - told)
     oldest = await source.oldest(loki, past.work, past.pattern, since)
     wrote = await source.first_of(past.work, past.pods, since)
     if oldest is None or wrote is None or oldest - wrote <= loki.delay:
@@ -81,12 +84,11 @@ class _Total:
         self._per_second = dict.fromkeys(classify([], logs), 0.0)
         self._kinds: Counter[str] = Counter()
 
-    def add(self, lines: Iterable[LogLine], seconds: float) -> None:
-        """Add the lines of so many seconds."""
-        lines = list(lines)
+    def add(self, lines: list[LogLine], seconds: float, *, cut: bool) -> None:
+        """Add the lines of so many seconds, of a log that may be `cut` to them."""
         self._kinds += log_templates.templates(lines)
-        for name, count in classify(lines, self._logs).items():
-            self._per_second[name] += count / seconds
+        for name, rate in usual(classify(lines, self._logs), seconds, cut=cut).items():
+            self._per_second[name] += rate
 
     def told(self) -> LogsBefore:
         """Return all of it."""

@@ -3,12 +3,15 @@
 import asyncio
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipway.base import say_length
 from slipway.errors import Absent, Unreachable
 from slipway.judgements import workload as objects
-from slipway.judgements.logs import LogLine
+from slipway.judgements.log_levels import is_error
+from slipway.judgements.logs import MOST_LINES, LogLine
+from slipway.judgements.pods import started
 from slipway.judgements.queries import fill
 from slipway.judgements.workload import Raw
 from slipway.messages.rollout import Workload
@@ -17,9 +20,24 @@ from slipway.plan import Loki as Store
 if TYPE_CHECKING:
     from activities.adapters.cluster import Cluster
     from activities.adapters.loki import Loki
+    from activities.adapters.pod_logs import PodLog
 
 _SKEW = 2.0
 """Seconds by which a collector's time of a line may differ from the kubelet's."""
+_SILENT = 60.0
+"""Seconds that a container may be silent at first, while it starts."""
+_BUSY = 100
+"""Lines of any level that a log must hold before its beginning is taken for that of a new file."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The error lines that were read of logs."""
+
+    lines: list[LogLine]
+    since: float
+    """Since when these are all of them (unix seconds); later than was asked for where older ones
+    could not be read."""
 
 
 class LogSource:
@@ -30,28 +48,49 @@ class LogSource:
         self._cluster = cluster
         self._loki = loki
 
-    async def of_pod(self, work: Workload, pod: Raw, since: float) -> list[LogLine]:
-        """Return the lines of a pod's log since then (unix seconds), from Kubernetes."""
+    async def of_pod(self, work: Workload, pod: Raw, since: float) -> Read:
+        """Return the error lines of a pod's log since then (unix seconds), from Kubernetes."""
         try:
-            found = await self._cluster.pod_log(
+            found = await self._cluster.log_since(
                 work.namespace,
                 objects.name_of(pod),
                 work.container,
                 since_seconds=time.time() - since,
             )
+            told = await self._told_since(work, pod, found, since)
         except Absent:
-            return []  # went away since the pods were listed
-        return [line for line in found if line.at >= since]
+            return Read([], since)  # went away since the pods were listed
+        return Read(await asyncio.to_thread(_errors, found.lines, since), told)
+
+    async def _told_since(self, work: Workload, pod: Raw, found: "PodLog", since: float) -> float:
+        """Return since when a log tells: a limit may have cut it, or the kubelet have begun a new
+        file, since when it gives nothing of the old one.
+
+        A new file shows in that the log's very first line is younger than both what was asked for
+        and the container. A container that was silent since its start looks the same, so a log of
+        few lines is taken for that of such a one: its silence is good news, and a second's worth
+        of lines no measure of an hour.
+        """
+        if not found.whole:
+            return max(since, found.lines[0].at if found.lines else time.time())
+        began = max(since, started(pod, work.container))
+        if len(found.lines) < _BUSY or found.lines[0].at <= began + _SILENT:
+            return since
+        name = objects.name_of(pod)
+        first = await self._cluster.first_line(work.namespace, name, work.container)
+        return since if first is not None and first.at <= began else found.lines[0].at
 
     async def of_pods(
         self, store: Store | None, work: Workload, pods: list[Raw], pattern: str, since: float
-    ) -> list[LogLine]:
-        """Return the lines of a service since then: of the `pods`, or, from Loki, of all whose
-        names fit `pattern` (a regular expression), of these those that may be errors."""
-        if store is None:
-            reads = (self.of_pod(work, pod, since) for pod in pods)
-            return [line for found in await asyncio.gather(*reads) for line in found]
-        return await self.of_store(store, work, pods, pattern, since)
+    ) -> Read:
+        """Return the error lines of a service since then: of the `pods`, or, from Loki, of all
+        whose names fit `pattern` (a regular expression), of these those that may be errors."""
+        if store is not None:
+            lines = await self.of_store(store, work, pods, pattern, since)
+            return Read(lines, told_since(lines, since))
+        found = await asyncio.gather(*(self.of_pod(work, pod, since) for pod in pods))
+        lines = [line for one in found for line in one.lines]
+        return Read(lines, max((one.since for one in found), default=since))
 
     async def oldest(
         self, store: Store, work: Workload, pattern: str, since: float
@@ -106,6 +145,16 @@ class LogSource:
             )
         except Absent:
             return None  # went away since the pods were listed
+
+
+def told_since(lines: list[LogLine], since: float) -> float:
+    """Return since when lines from Loki, which gives the newest so many, are all there are."""
+    return lines[0].at if len(lines) >= MOST_LINES else since
+
+
+def _errors(lines: list[LogLine], since: float) -> list[LogLine]:
+    """The others need not be kept: most lines tell of no error."""
+    return [line for line in lines if line.at >= since and is_error(line.text)]
 
 
 def _selector(store: Store, work: Workload, pattern: str) -> str:

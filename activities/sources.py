@@ -17,7 +17,7 @@ from slipway.judgements.counters import (
     prefix_of,
     quantile,
 )
-from slipway.judgements.logs import ErrorLines, classify, in_steps
+from slipway.judgements.logs import ErrorLines, classify, in_steps, usual
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import coverage
 from slipway.judgements.workload import Raw
@@ -149,15 +149,18 @@ class Sources:
         work, pods = watched.workload, self.pods_of(watched)
         pattern = regex_of([watched])
         try:
-            lines = await self._logs.of_pods(self._request.loki, work, pods, pattern, since)
+            read = await self._logs.of_pods(self._request.loki, work, pods, pattern, since)
         except SlipwayError as error:
             self.lines[name] = Unreadable(error.what.rstrip("."), error.remedy)
             return
-        step = self._request.metrics.scrape_interval
-        self.lines[name] = in_steps(lines, self._request.logs, began, step, time.time())
-        before = classify((one for one in lines if one.at < began), self._request.logs)
-        usual = {key: count / baseline for key, count in before.items()}
-        self.rates[name] = usual if watched.log_rates is None else dict(watched.log_rates)
+        step, classes = self._request.metrics.scrape_interval, self._request.logs
+        self.lines[name] = in_steps(
+            read.lines, classes, began, step, time.time(), told_since=read.since
+        )
+        before = classify((one for one in read.lines if one.at < began), classes)
+        told = max(1.0, began - max(since, read.since))
+        rates = usual(before, told if past else baseline, cut=past and read.since > since)
+        self.rates[name] = rates if watched.log_rates is None else dict(watched.log_rates)
 
     async def _samples(
         self, selector: str, watched: list[Watched], at: float, began: float

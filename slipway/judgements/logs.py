@@ -23,7 +23,8 @@ LONGEST = 65_536
 _SEARCHED = 16_384
 """Characters in which the plan's patterns are searched: they may take the square of that."""
 MOST_LINES = 20_000
-"""Lines that are read at once; of more than that the newest ones."""
+"""Lines that are read of a log store at once; of more than that the newest ones."""
+_UNSEEN = 3
 _WRITTEN_BY_RUNTIME = re.compile(r"^\S+ (?:stdout|stderr) [FP] ")
 
 
@@ -72,6 +73,17 @@ def classify(lines: Iterable[LogLine], classes: Iterable[LogClass]) -> dict[str,
     return counts
 
 
+def usual(counts: Mapping[str, int], seconds: float, *, cut: bool) -> dict[str, float]:
+    """Return how many error lines a second are usual, by class, after `counts` in `seconds`.
+
+    Of a log that is `cut` to less than was asked for, three more are counted: so many a time in
+    which none was seen may have at most (at 95 %, the rule of three). Else one calm minute would
+    stand for an hour without errors, and roll a healthy release back.
+    """
+    more = _UNSEEN if cut else 0
+    return {name: (count + more) / seconds for name, count in counts.items()}
+
+
 @dataclass(frozen=True)
 class ErrorLines:
     """The error lines of a service in a window, class by class, in equal steps of time."""
@@ -79,6 +91,8 @@ class ErrorLines:
     counts: Mapping[str, Sequence[int]]
     step: float
     """Seconds."""
+    missing: float = 0.0
+    """Seconds at the window's beginning of which not all lines could be read."""
 
     @property
     def totals(self) -> dict[str, int]:
@@ -87,16 +101,24 @@ class ErrorLines:
 
 
 def in_steps(
-    lines: Iterable[LogLine], classes: Sequence[LogClass], began: float, step: float, until: float
+    lines: Iterable[LogLine],
+    classes: Sequence[LogClass],
+    began: float,
+    step: float,
+    until: float,
+    *,
+    told_since: float = 0.0,
 ) -> ErrorLines:
-    """Return the error lines written between `began` and `until` (unix seconds)."""
+    """Return the error lines written between `began` and `until`, of which all are known since
+    `told_since` (unix seconds)."""
     number = max(1, math.ceil((until - began) / step))
     sorted_in: list[list[LogLine]] = [[] for _ in range(number)]
     for line in lines:
         if line.at >= began:
             sorted_in[min(number - 1, int((line.at - began) / step))].append(line)
     found = [classify(part, classes) for part in sorted_in]
-    return ErrorLines({name: [part[name] for part in found] for name in found[0]}, step)
+    counts = {name: [part[name] for part in found] for name in found[0]}
+    return ErrorLines(counts, step, missing=max(0.0, told_since - began))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from slipway.judgements.workload import Raw, condition, holds, metadata, name_of
+from slipway.judgements.workload import (
+    Raw,
+    born,
+    condition,
+    holds,
+    metadata,
+    name_of,
+    unix_seconds,
+)
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 CRASH_RESTARTS = 3
@@ -65,6 +73,16 @@ def restarts(pods: Iterable[Raw]) -> dict[str, int]:
         for pod in pods
         for one in _containers(pod)
     }
+
+
+def started(pod: Raw, container: str) -> float:
+    """Return when a container, or where that is not told its pod, began, in unix seconds: a log
+    begins anew with the container."""
+    for one in _containers(pod):
+        running = (one.get("state") or {}).get("running") or {}
+        if one.get("name") == container and running.get("startedAt"):
+            return max(born(pod), unix_seconds(str(running["startedAt"])))
+    return born(pod)
 
 
 def judge_pods(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from slipway.base import say_length
 from slipway.judgements.counters import Traffic, Unreadable
 from slipway.judgements.logs import Before, ErrorLines, judge_logs
 from slipway.judgements.pods import judge_pods
@@ -16,7 +17,7 @@ from slipway.judgements.traffic import (
 )
 from slipway.judgements.workload import Raw
 from slipway.messages.watch import Asked, Mark, Watched, WatchSlice
-from slipway.verdicts import Signal, Verdict
+from slipway.verdicts import Kind, Signal, Verdict
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,39 @@ def judge_now(read: ServiceRead, request: WatchSlice, mark: Mark) -> list[Verdic
 
 def judge_service(read: ServiceRead, request: WatchSlice, mark: Mark) -> list[Verdict]:
     """Judge a service at a slice's end."""
-    name, limits = read.watched.service.name, request.limits
+    name = read.watched.service.name
     seen = seen_of(read, request, mark, last=request.last)
     latency = None
     if request.last and read.buckets is not None and not isinstance(read.traffic, Unreadable):
         slow = read.slow or Traffic((), {})
         latency = judge_latency(name, read.buckets, slow, seen.frame)
-    logs = None
-    if isinstance(read.lines, Unreadable):
-        remedy = read.lines.remedy or "Check that the pods' logs can be read, then retry."
-        logs = nothing_to_read(Signal.LOGS, name, Unreadable(read.lines.because, remedy))
-    elif read.lines is not None:
-        before, planned = Before(read.rates or {}, request.baseline), seen.frame.setting.scrapes
-        logs = judge_logs(name, read.lines, before, planned, limits, last=request.last)
+    logs = _logs(read, request, seen.frame.setting.scrapes)
     return _given(_pods(read, mark), judge_traffic(seen), latency, logs)
+
+
+def _logs(read: ServiceRead, request: WatchSlice, planned: int) -> Verdict | None:
+    """Judge the error lines. Those of a log that does not reach back to the window's beginning can
+    speak against a release, never for it."""
+    name, lines = read.watched.service.name, read.lines
+    if lines is None:
+        return None
+    if isinstance(lines, Unreadable):
+        remedy = lines.remedy or "Check that the pods' logs can be read, then retry."
+        return nothing_to_read(Signal.LOGS, name, Unreadable(lines.because, remedy))
+    before = Before(read.rates or {}, request.baseline)
+    verdict = judge_logs(name, lines, before, planned, request.limits, last=request.last)
+    if verdict is not None and verdict.kind is Kind.ROLLBACK:
+        return verdict
+    return nothing_to_read(Signal.LOGS, name, _cut(lines)) if lines.missing else verdict
+
+
+def _cut(lines: ErrorLines) -> Unreadable:
+    ago = say_length(max(1.0, round(lines.missing)))
+    return Unreadable(
+        f"its pods write so much that what they wrote in the window's first {ago} is gone or too "
+        "much to be read",
+        "Name a Loki in the plan (`loki`), or let the service log less, then retry.",
+    )
 
 
 def seen_of(read: ServiceRead, request: WatchSlice, mark: Mark, *, last: bool) -> Seen:

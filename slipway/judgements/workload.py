@@ -234,7 +234,11 @@ def unrest(deployment: Raw) -> list[str]:
 
 def born(thing: Raw) -> float:
     """Return when an object was created, in unix seconds; 0 when it does not say."""
-    text = str(metadata(thing).get("creationTimestamp", ""))
+    return unix_seconds(str(metadata(thing).get("creationTimestamp", "")))
+
+
+def unix_seconds(text: str) -> float:
+    """Return a time as Kubernetes writes it in unix seconds; 0 when it is none."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

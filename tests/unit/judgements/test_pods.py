@@ -2,7 +2,7 @@
 
 import pytest
 
-from slipway.judgements.pods import judge_pods, restarts, troubles
+from slipway.judgements.pods import judge_pods, restarts, started, troubles
 from slipway.verdicts import Kind, Reason
 from tests.unit.judgements.objects import Raw, pod, waiting
 
@@ -50,3 +50,10 @@ def test_an_old_oom_kill_of_an_old_pod_is_not_this_release() -> None:
 
 def test_restart_counts_are_kept_by_container() -> None:
     assert restarts([pod("h", "aa", container={"restartCount": 4})]) == {"prod/buddy-h-aa/app": 4}
+
+
+def test_a_log_begins_with_its_container() -> None:
+    made = {"creationTimestamp": "2026-11-23T18:00:00Z"}
+    running = {"running": {"startedAt": "2026-11-23T18:05:00Z"}}
+    one = {"metadata": made, "status": {"containerStatuses": [{"name": "app", "state": running}]}}
+    assert started(one, "app") - started(one, "other") == 300
