@@ -104,8 +104,8 @@ async def test_loki_is_told_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def serve(request: httpx.Request) -> httpx.Response:
         asked.append(request)
-        data = {"resultType": "streams", "result": []}
-        return httpx.Response(200, json={"status": "success", "data": data})
+        body = b'{"status":"success","data":{"resultType":"streams","result":[]}}'
+        return httpx.Response(200, stream=httpx.ByteStream(body))  # read as it comes
 
     loki, store = Loki(), Store(url="http://loki", tenant="teei", authorization="env:LOKI_HEADER")
     loki._http = httpx.AsyncClient(transport=httpx.MockTransport(serve))

@@ -40,8 +40,8 @@ def test_spaces_around_a_header_are_left_out(monkeypatch: pytest.MonkeyPatch) ->
 
     def serve(request: httpx.Request) -> httpx.Response:
         asked.append(request)
-        data = {"resultType": "streams", "result": []}
-        return httpx.Response(200, json={"status": "success", "data": data})
+        body = b'{"status":"success","data":{"resultType":"streams","result":[]}}'
+        return httpx.Response(200, stream=httpx.ByteStream(body))  # read as it comes
 
     loki = Loki()
     loki._http = httpx.AsyncClient(transport=httpx.MockTransport(serve))
