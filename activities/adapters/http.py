@@ -70,6 +70,8 @@ class Http:
             raise NoAnswer(f"no whole answer in {_OVERALL:.0f} s") from None
         except httpx.TimeoutException:
             raise NoAnswer("no answer in 5 s") from None
+        except httpx.LocalProtocolError:  # its text shows the header that it refuses
+            raise NoAnswer("the request cannot be sent: a header's value is none") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NoAnswer(_explained(error)) from None
 

@@ -187,3 +187,13 @@ def test_a_good_answer_that_cannot_be_read_is_not_shown() -> None:
         because = run(steps({"path": "/token", "capture": {"token": "/token"}}), url).because
     assert "no sound JSON" in because
     assert "somebody" not in because
+
+
+def test_a_header_that_cannot_be_sent_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN_OF_A_TEST", "s3cret-token ")
+    headers = {"authorization": "Bearer {token}"}
+    one = steps({"path": "/", "headers": headers}, secrets={"token": "env:TOKEN_OF_A_TEST"})
+    with serving(Echo) as url:
+        because = run(one, url).because
+    assert "cannot be sent" in because
+    assert "s3cret" not in because
