@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from activities.sources import regex_of
 from slipway.judgements.bounds import dispersion
-from slipway.judgements.counters import Pods, Unreadable, fold, prefix_of
+from slipway.judgements.counters import Pods, Unreadable, prefix_of
+from slipway.judgements.folding import fold
 from slipway.judgements.queries import fill
 from slipway.messages.watch import Before, ReadBefore, TrafficBefore, Watched
 

@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING
 
 from slipway.errors import SlipwayError
 from slipway.judgements import workload as objects
-from slipway.judgements.counters import (
-    Pods,
-    Series,
-    Traffic,
-    Unreadable,
-    fold,
-    fold_buckets,
-    fold_slow,
-    prefix_of,
-    quantile,
-)
+from slipway.judgements.counters import Pods, Series, Traffic, Unreadable, prefix_of, quantile
+from slipway.judgements.folding import fold, fold_buckets, fold_slow
 from slipway.judgements.logs import ErrorLines, classify, in_steps
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import coverage

@@ -17,16 +17,8 @@ from devstack.layout import HOST
 from devstack.process import Processes, Spec
 from devstack.servers.prometheus import backfill
 from devstack.stack import Stack
-from slipway.judgements.counters import (
-    Pods,
-    Series,
-    Traffic,
-    Unreadable,
-    fold,
-    fold_buckets,
-    fold_slow,
-    share_above,
-)
+from slipway.judgements.counters import Pods, Series, Traffic, Unreadable, share_above
+from slipway.judgements.folding import fold, fold_buckets, fold_slow
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import coverage
 from slipway.plan import Metrics
