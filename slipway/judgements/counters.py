@@ -5,7 +5,7 @@ Rates and `increase` are not used: a series born at 12 failures has an increase 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -23,6 +23,10 @@ class Unreadable:
 
     because: str
     remedy: str = ""
+    empty: bool = False
+    """Whether it was answered, and there is nothing of it."""
+    too_long: bool = False
+    """Whether the answer was too long to be read."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Traffic:
     """Time of the newest sample, pod by pod."""
     unfinished: bool = False
     """Whether a pod has yet to report in the last scrape: then its counts will still grow."""
+    gap: str = ""
+    """Why it cannot stand for the whole service; what is there was counted all the same, and may
+    show that the release is broken, never that it is not."""
+    uncounted: bool = False
+    """Whether the service serves no HTTP and has no request counter: then it has no traffic."""
 
     @property
     def finished(self) -> tuple[Scrape, ...]:
@@ -82,6 +91,11 @@ class Traffic:
         return self.failures / self.requests if self.requests else 0.0
 
 
+CODE_REMEDY = (
+    "Let the counter tell the status of a request in a label `code`: rename the label it has "
+    "(`metric_relabel_configs` in Prometheus), or name another counter in `metrics.requests` of "
+    "the plan."
+)
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
 """What Kubernetes makes random names of (k8s.io/apimachinery/pkg/util/rand): no vowels, so that no
 other word is taken for one."""
@@ -101,6 +115,18 @@ def pods_of_any_version(deployment: str) -> str:
     if len(deployment) > _WHOLE:
         return f"{deployment}-"[:_KEPT] + ".+"
     return f"{deployment}-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
+
+
+def without_code(series: Iterable[Series], pods: Pods) -> Unreadable | None:
+    """Return why failed requests cannot be told from others: a counter without the label `code`
+    would count all of them as good."""
+    for one in series:
+        pod = one.labels.get("pod", "")
+        if pod.startswith(pods.prefix) and not one.labels.get("code"):
+            there = ", ".join(sorted({*one.labels} - {"__name__"}))
+            because = f"the request counter of {pod} has no label `code` (its labels: {there})"
+            return Unreadable(because, CODE_REMEDY)
+    return None
 
 
 def share_above(buckets: Mapping[float, float], limit: float) -> float | Unreadable:

@@ -69,18 +69,20 @@ class Counting:
     def add(self, series: Iterable[Series]) -> "Counting":
         """Take a chunk of samples; those of a time that was taken before are left out."""
         for process, rows in self._increments.by_process(series).items():
-            weights = [self._weigh(row.labels) for row in rows]
-            for at, new in self._increments.of(process, rows):
+            weighed = [(row, self._weigh(row.labels)) for row in rows]
+            counting = [row for row, weights in weighed if any(weights)]
+            weights = [weights for _, weights in weighed if any(weights)]
+            for at, new in self._increments.of(process, counting):
                 total = sum(one * weight for one, (weight, _) in zip(new, weights, strict=True))
                 bad = sum(one * weight for one, (_, weight) in zip(new, weights, strict=True))
                 self._steps.append((at, process, total, max(0.0, bad)))
         return self
 
-    def fork(self) -> "Counting":
-        """Return a copy that goes on by itself."""
-        copy = Counting(self._increments.pods, self._increments.began, self._weigh)
+    def fork(self, pods: Pods) -> "Counting":
+        """Return a copy that goes on by itself, with the pods that are known now."""
+        copy = Counting(pods, self._increments.began, self._weigh)
         copy._steps = [*self._steps]
-        copy._increments = self._increments.fork()
+        copy._increments = self._increments.fork(pods)
         return copy
 
     @property
@@ -130,8 +132,8 @@ class _Increments:
         self.newest: dict[str, float] = {}
         self._pasts: dict[_Process, _Past] = {}
 
-    def fork(self) -> "_Increments":
-        copy = _Increments(self.pods, self.began)
+    def fork(self, pods: Pods) -> "_Increments":
+        copy = _Increments(pods, self.began)
         copy.newest = {**self.newest}
         pasts = self._pasts.items()
         copy._pasts = {key: _Past({**one.last}, one.there, one.at) for key, one in pasts}

@@ -17,6 +17,7 @@ from slipway.judgements.counters import (
     prefix_of,
     quantile,
     share_above,
+    without_code,
 )
 from slipway.judgements.folding import Buckets, Counting, failed_by_code, fold, fold_buckets
 
@@ -65,6 +66,20 @@ def test_a_reset_of_one_counter_is_a_reset_of_the_pod() -> None:
 def test_other_services_and_versions_are_left_out() -> None:
     rows = [series("200", (1005, 10)), series("200", (1005, 99), pod="a-2-y")]
     assert fold(rows, NEW, BEGAN, "5..").requests == 10
+
+
+@pytest.mark.parametrize("label", ["status_code", "status"])
+def test_a_counter_without_code_is_no_counter_without_failures(label: str) -> None:
+    row = Series({"__name__": "http_requests_total", "pod": "a-1-x", label: "500"}, ((1005, 2400),))
+    told = without_code([series("200", (1005, 1)), row], NEW)
+    assert told is not None
+    assert (
+        told.because
+        == f"the request counter of a-1-x has no label `code` (its labels: pod, {label})"
+    )
+    assert "metric_relabel_configs" in told.remedy
+    assert without_code([row], Pods("b-1-")) is None, "of another service"
+    assert without_code([series("200", (1005, 1))], NEW) is None
 
 
 def test_codes_are_matched_as_a_whole() -> None:
@@ -288,7 +303,7 @@ def test_it_is_the_same_however_it_is_cut_into_chunks(
     whole = Counting(pods, BEGAN + 20, failed_by_code("5..")).add(rows).traffic
     counting, before = Counting(pods, BEGAN + 20, failed_by_code("5..")), None
     for since, until in itertools.pairwise(edges):
-        before = counting.fork()
+        before = counting.fork(pods)
         counting.add(
             Series(one.labels, tuple(pair for pair in one.samples if since <= pair[0] <= until))
             for one in rows
