@@ -34,7 +34,8 @@ class Chunks:
         self._url = url
         self._query = query
         self._thin_until = thin_until
-        self._length = CHUNK
+        self.length = CHUNK
+        """Seconds that are asked for at a time."""
 
     async def between(
         self, since: float, until: float
@@ -42,13 +43,13 @@ class Chunks:
         """Yield each chunk's end and samples, in order of time. One that is Unreadable is either
         empty or the last."""
         while since < until:
-            end = min(since + self._length, until)
+            end = min(since + self.length, until)
             step = _THIN if end <= self._thin_until else 0.0
             found = await self._metrics.samples(
                 self._url, self._query, end - since + _OVERLAP, end, step
             )
             if isinstance(found, Unreadable) and found.too_long and end - since > _SHORTEST:
-                self._length = (end - since) / 2
+                self.length = (end - since) / 2
                 continue
             yield end, found
             if isinstance(found, Unreadable) and not found.empty:
