@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from activities.counted import Chunks, Counted
 from activities.sources import regex_of
-from slipway.judgements.bounds import dispersion
 from slipway.judgements.counters import Pods, Unreadable, prefix_of
+from slipway.judgements.incidents import condensed
 from slipway.judgements.queries import fill
 from slipway.messages.watch import Before, ReadBefore, TrafficBefore, Watched
 
@@ -59,9 +59,6 @@ async def _read(
         return TrafficBefore(because=traffic.because)
     if not traffic.scrapes:
         return TrafficBefore(because="its pods were scraped less than twice")
-    return TrafficBefore(
-        requests=traffic.requests,
-        failures=traffic.failures,
-        phi=dispersion((one.requests, one.failures) for one in traffic.scrapes),
-        seconds=min(length, at - traffic.scrapes[0].at + plan.scrape_interval),
+    return condensed(
+        traffic.scrapes, min(length, at - traffic.scrapes[0].at + plan.scrape_interval)
     )

@@ -9,6 +9,7 @@ from slipway.judgements.bounds import upper_bound
 from slipway.judgements.counters import Pods, Traffic, Unreadable, quantile, share_above
 from slipway.judgements.detector import percent
 from slipway.judgements.forms import SLOW_SHARE, judge_slow
+from slipway.judgements.readings import say_before
 from slipway.judgements.rule import RULE, Frame, Weighed
 from slipway.messages.watch import Asked, Watched
 from slipway.plan import Service, ServiceKind
@@ -51,7 +52,9 @@ def judge_traffic(seen: Seen) -> Verdict | None:
         return nothing_to_read(Signal.TRAFFIC, seen.service.name, Unreadable(traffic.gap))
     if weighed.holds:
         return _of(Kind.HOLD, Reason.ERROR_RATE_RAISED, seen, weighed)
-    return None if weighed.safe or not seen.focus else _not_shown(seen, traffic, weighed)
+    if weighed.safe or not seen.focus:
+        return _no_worse(seen, traffic, weighed)
+    return _not_shown(seen, traffic, weighed)
 
 
 def judge_latency(
@@ -160,6 +163,15 @@ def shown_by_asking(asked: Asked | None, line: float) -> bool:
     return upper_bound(asked.failures, asked.requests, _SURE) < line
 
 
+def _no_worse(seen: Seen, traffic: Traffic, weighed: Weighed) -> Verdict | None:
+    """None, but where the window failed more than a release may and only the time before excuses
+    it: nothing against the release, which is said."""
+    setting = seen.frame.setting
+    if not setting.line < traffic.ratio <= setting.reference:
+        return None
+    return _of(Kind.PROCEED, Reason.ERROR_RATE_RAISED, seen, weighed)
+
+
 def _without_traffic(seen: Seen) -> Verdict:
     name = seen.service.name
     because = f"{name} counts no HTTP requests: judged by its heartbeat, logs and pods alone."
@@ -208,7 +220,7 @@ def _say_asked(asked: Asked | None) -> str:
 
 def _say_gap(seen: Seen) -> str:
     gap = seen.traffic.gap if isinstance(seen.traffic, Traffic) else ""
-    return f" Not all of its traffic was read: {gap}." if gap else ""
+    return f"Not all of its traffic was read: {gap}" if gap else ""
 
 
 def _of(kind: Kind, reason: Reason, seen: Seen, weighed: Weighed) -> Verdict:
@@ -219,6 +231,14 @@ def _of(kind: Kind, reason: Reason, seen: Seen, weighed: Weighed) -> Verdict:
         signal=Signal.TRAFFIC,
         reason=reason,
         service=seen.service.name,
-        because=f"{seen.service.name}: {weighed.because}.{_say_gap(seen)}",
+        because=" ".join(
+            f"{one}."
+            for one in (
+                f"{seen.service.name}: {weighed.because}",
+                say_before(seen.frame),
+                _say_gap(seen),
+            )
+            if one
+        ),
         numbers={**weighed.numbers, "limit": limit},
     )

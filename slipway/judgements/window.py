@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from slipway.judgements.counters import Traffic, Unreadable
 from slipway.judgements.logs import Before, ErrorLines, judge_logs
 from slipway.judgements.pods import judge_pods
+from slipway.judgements.readings import say_before
 from slipway.judgements.rule import RULE, Frame
 from slipway.judgements.traffic import (
     Seen,
@@ -88,7 +89,8 @@ def say_judged(seen: Seen) -> str:
     if traffic.uncounted:
         return "It counts no HTTP requests: judged without traffic"
     gap = f"Not all of it was read: {traffic.gap}. " if traffic.gap else ""
-    return f"{gap}{RULE(traffic, seen.frame).because}"
+    said = [RULE(traffic, seen.frame).because, say_before(seen.frame)]
+    return gap + ". ".join(filter(None, said))
 
 
 def judge_shared(shared: Shared, focus: list[ServiceRead], request: WatchSlice) -> list[Verdict]:
