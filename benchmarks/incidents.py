@@ -1,8 +1,8 @@
-"""What leaving incidents out does to the hour before a deployment: `python -m benchmarks.incidents`.
+"""What leaving incidents out does to the hour before a deployment.
 
-For each kind of hour the share of hours that are changed, and the mean reference (%) and spread (phi)
-that windows are judged by, with everything and without incidents. The traffic is simulated as that of
-`make bench-judgement`.
+`python -m benchmarks.incidents` prints for each kind of hour the share of hours that are changed,
+and the mean reference (%) and spread (phi) that windows are judged by, with everything and without
+incidents. The traffic is simulated as that of `make bench-judgement`.
 """
 
 import sys
