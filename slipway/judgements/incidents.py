@@ -1,9 +1,9 @@
 """The time before a release without its incidents: an outage in it is not how the service fails.
 
 Left in, five minutes of outage in the hour before make 8 % of failures the usual thing, and the
-detector blind. What is left out must stand out, so that no service loses failures of its own: a
-stretch of several minutes, far above three quarters of the time, more than the spread of the rest
-explains, and no more than a quarter of the time in all.
+detector blind. What is left out must stand out, so that no service loses failures of its own: one
+stretch of a minute, or several of three and more, far above three quarters of the time, more than
+the spread of the rest explains, and no more than a quarter of the time in all.
 """
 
 import math
@@ -14,7 +14,7 @@ from slipway.judgements.bounds import dispersion
 from slipway.judgements.counters import Scrape
 from slipway.messages.watch import TrafficBefore
 
-_BLOCKS = 60
+_BLOCKS = 120
 _LEAST_BLOCKS = 20
 _SCRAPES = 2
 """Scrapes that a block has at least, on average."""
@@ -23,7 +23,10 @@ _USUAL = 0.75
 _ABOVE = 3.0
 """How many times the highest usual ratio an incident's blocks are above."""
 _ADJACENT = 3
-"""Blocks in a row: bursts are shorter, and come again."""
+"""Blocks in a row, more than half a minute of an hour: bursts are shorter."""
+_LONG = 7
+"""Blocks in a row of which there may be more than one stretch: what comes again, and is shorter, is
+how the service fails."""
 _FAILURES = 20.0
 """An incident has so many failures at least: fewer do not tell it from chance."""
 _SPREADS = 10.0
@@ -81,7 +84,7 @@ def without_incidents(scrapes: Sequence[Scrape]) -> Usual:
         return everything
     width = (scrapes[-1].at - scrapes[0].at) / count
     blocks = _cut(scrapes, count, width)
-    hot = _stretches(_high(blocks))
+    hot = _incidents(_stretches(_high(blocks)))
     rest = [block for number, block in enumerate(blocks) if not _within(number, hot)]
     out = [one for one in hot if _stands_out([blocks[number] for number in one], rest)]
     wider = {beside for one in out for beside in range(one.start - 1, one.stop + 1)}
@@ -119,6 +122,10 @@ def _stretches(high: Sequence[bool]) -> list[range]:
                 found.append(range(begun, number))
             begun = number + 1
     return found
+
+
+def _incidents(stretches: list[range]) -> list[range]:
+    return stretches if len(stretches) == 1 else [one for one in stretches if len(one) >= _LONG]
 
 
 def _within(number: int, stretches: Iterable[range]) -> bool:

@@ -57,7 +57,7 @@ def test_after_an_outage_a_release_that_fails_is_still_found(failing: float) -> 
     scrapes = traffic(*[(100, round(100 * failing))] * 24)
     verdict = judged(scrapes, before=before)
     assert verdict.kind is Kind.ROLLBACK
-    assert "Left out of the time before, as an incident: 6m58s with 8,400 req" in verdict.because
+    assert "Left out of the time before, as an incident: 5m58s with 7,200 req" in verdict.because
 
 
 def test_what_it_usually_fails_stays() -> None:
@@ -75,6 +75,13 @@ def test_two_outages_are_two_and_an_hour_of_them_is_how_the_service_is() -> None
     assert without_incidents(two).failures == 32 * 300
     long = outage(60, 100)
     assert without_incidents(long).scrapes == tuple(long)
+
+
+def test_a_minute_of_outage_is_an_incident_and_what_comes_again_is_not() -> None:
+    once, twice = outage(101, 5), outage(101, 5)
+    twice[30:35] = outage(31, 5)[30:35]
+    assert without_incidents(once).failures == 5 * 300
+    assert without_incidents(twice).scrapes == tuple(twice)
 
 
 @settings(max_examples=50)
