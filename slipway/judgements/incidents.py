@@ -29,6 +29,8 @@ _LONG = 7
 how the service fails."""
 _FAILURES = 20.0
 """An incident has so many failures at least: fewer do not tell it from chance."""
+_FELT = 6.0
+"""Failures of a stretch that is one at all, and no chance."""
 _SPREADS = 10.0
 """Standard deviations of the rest by which it is above what the rest would have had."""
 _MOST = 0.25
@@ -84,9 +86,11 @@ def without_incidents(scrapes: Sequence[Scrape]) -> Usual:
         return everything
     width = (scrapes[-1].at - scrapes[0].at) / count
     blocks = _cut(scrapes, count, width)
-    hot = _incidents(_stretches(_high(blocks)))
+    hot = _stretches(_high(blocks))
+    felt = [one for one in hot if _failures(blocks, one) >= _FELT]
     rest = [block for number, block in enumerate(blocks) if not _within(number, hot)]
-    out = [one for one in hot if _stands_out([blocks[number] for number in one], rest)]
+    may = felt if len(felt) == 1 else [one for one in felt if len(one) >= _LONG]
+    out = [one for one in may if _stands_out([blocks[number] for number in one], rest)]
     wider = {beside for one in out for beside in range(one.start - 1, one.stop + 1)}
     left = [block for number, block in enumerate(blocks) if number in wider]
     if not left or len(left) > _MOST * count:
@@ -124,8 +128,8 @@ def _stretches(high: Sequence[bool]) -> list[range]:
     return found
 
 
-def _incidents(stretches: list[range]) -> list[range]:
-    return stretches if len(stretches) == 1 else [one for one in stretches if len(one) >= _LONG]
+def _failures(blocks: Sequence[_Block], stretch: range) -> float:
+    return sum(blocks[number].failures for number in stretch)
 
 
 def _within(number: int, stretches: Iterable[range]) -> bool:
