@@ -4,9 +4,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from activities.counted import Chunks, Counted
 from activities.sources import regex_of
-from slipway.judgements.bounds import dispersion
-from slipway.judgements.counters import Pods, Unreadable, fold, prefix_of
+from slipway.judgements.counters import Pods, Unreadable, prefix_of
+from slipway.judgements.incidents import condensed
 from slipway.judgements.queries import fill
 from slipway.messages.watch import Before, ReadBefore, TrafficBefore, Watched
 
@@ -50,16 +51,14 @@ async def _read(
     if not watched.pod_hash:
         return TrafficBefore(because="its ReplicaSet is not known")
     query = fill(plan.requests, namespace=watched.workload.namespace, pods=regex_of([watched]))
-    series = await metrics.samples(plan.url, query, length, at)
-    if isinstance(series, Unreadable):
-        return TrafficBefore(because=series.because)
+    since = at - length
+    counted = Counted(Chunks(metrics, plan.url, query), since, since, plan.error_code)
     pods = Pods(prefix_of(watched.workload.deployment, watched.pod_hash))
-    traffic = fold(series, pods, at - length, plan.error_code)
+    traffic = await counted.read(pods, at)
+    if isinstance(traffic, Unreadable):
+        return TrafficBefore(because=traffic.because)
     if not traffic.scrapes:
         return TrafficBefore(because="its pods were scraped less than twice")
-    return TrafficBefore(
-        requests=traffic.requests,
-        failures=traffic.failures,
-        phi=dispersion((one.requests, one.failures) for one in traffic.scrapes),
-        seconds=min(length, at - traffic.scrapes[0].at + plan.scrape_interval),
+    return condensed(
+        traffic.scrapes, min(length, at - traffic.scrapes[0].at + plan.scrape_interval)
     )

@@ -1,13 +1,16 @@
 """A look at what windows and checks will judge by: metrics, logs, pages in a browser."""
 
+import asyncio
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from slipway.base import say_length
 from slipway.errors import Unreachable
-from slipway.judgements.counters import Unreadable, pods_of_any_version
+from slipway.judgements.counters import Series, Unreadable, pods_of_any_version
 from slipway.judgements.queries import fill
 from slipway.judgements.rendered import judge_rendered, missing
+from slipway.judgements.signals import judge_buckets, judge_counters, judge_number
 from slipway.judgements.worker import no_browser, not_rendered
 from slipway.messages.preflight import Finding
 from slipway.messages.rollout import workload_of
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from activities.adapters.browser import Browser
     from activities.adapters.prometheus import Prometheus
     from activities.log_source import LogSource
+
+_SIDE_BY_SIDE = 5
+"""Services that are looked at at a time."""
 
 
 class SignalLook:
@@ -31,21 +37,48 @@ class SignalLook:
         self._plan = plan
 
     async def prometheus(self) -> list[Finding]:
-        """Prometheus answers, scrapes something, and knows the services."""
+        """Prometheus answers, scrapes something, and gives what the windows will ask it for."""
         plan = self._plan
-        url, now = plan.metrics.url, time.time()
-        answer = await self._metrics.number(url, "count(up == 1)", now)
+        answer = await self._metrics.number(plan.metrics.url, "count(up == 1)", time.time())
         if isinstance(answer, Unreadable):
             raise Unreachable(f"{answer.because}.", answer.remedy)
+        limit = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def one(service: Service) -> list[Finding]:
+            async with limit:
+                return await self._counters(service)
+
+        found = await asyncio.gather(*map(one, plan.services))
+        return [*chain(*found), *await self._numbers()]
+
+    async def _counters(self, service: Service) -> list[Finding]:
+        """The counters and the histogram that a service's windows are judged by."""
+        plan, pods = self._plan, pods_of_any_version(service.workload)
+        codes = await self._vector(f"count by (code) ({plan.metrics.requests})", pods)
+        found = judge_counters(service, codes)
+        if isinstance(codes, Unreadable):
+            return found
+        bounds = await self._vector(f"count by (le) ({plan.metrics.latency})", pods)
+        return [*found, *judge_buckets(service, bounds, plan.limits.latency_p95)]
+
+    async def _numbers(self) -> list[Finding]:
+        """The two numbers that the last window must be able to read."""
+        pods = "|".join(pods_of_any_version(one.workload) for one in self._plan.services)
         found = []
-        for name in ("requests", "latency"):
-            query = fill(getattr(plan.metrics, name), namespace=plan.kubernetes.namespace)
-            if isinstance(await self._metrics.vector(url, f"count({query})", now), Unreadable):
-                what = f"Prometheus holds no series for `metrics.{name}` of the plan: {query}"
-                remedy = "Correct the selector, or let the services be scraped: without them a "
-                remedy += "new version cannot be judged by its traffic."
-                one = Finding(severity="note", group="metrics", what=what, remedy=remedy)
-                found.append(one)
+        for name in ("connections", "external"):
+            answer = await self._vector(getattr(self._plan.metrics, name), pods)
+            found += judge_number(name, answer)
+        return found
+
+    async def _vector(self, query: str, pods: str) -> list[Series] | Unreadable:
+        """Ask a query of the plan. Unreadable: there is nothing; raises Unreachable when it was
+        not answered."""
+        plan = self._plan
+        window = max(plan.lengths.final_monitor, 4 * plan.metrics.scrape_interval)
+        filled = fill(query, namespace=plan.kubernetes.namespace, pods=pods, window=window)
+        found = await self._metrics.vector(plan.metrics.url, filled, time.time())
+        if isinstance(found, Unreadable) and not found.empty:
+            raise Unreachable(f"{found.because}: {query}", found.remedy)
         return found
 
     async def loki(self) -> list[Finding]:

@@ -2,24 +2,16 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from activities.counted import CHUNK, Chunks, Counted, read_histogram
 from slipway.errors import SlipwayError, Unreachable
 from slipway.judgements import workload as objects
-from slipway.judgements.counters import (
-    Pods,
-    Series,
-    Traffic,
-    Unreadable,
-    fold,
-    fold_buckets,
-    fold_slow,
-    prefix_of,
-    quantile,
-)
+from slipway.judgements.counters import Pods, Traffic, Unreadable, prefix_of, quantile
 from slipway.judgements.logs import ErrorLines, classify, in_steps, usual
 from slipway.judgements.queries import fill
-from slipway.judgements.traffic import coverage
+from slipway.judgements.traffic import coverage, uncounted
 from slipway.judgements.workload import Raw
 from slipway.messages.watch import Reading, Watched, WatchSlice
 
@@ -30,6 +22,10 @@ if TYPE_CHECKING:
 
 _LOOKBACK = 5.0
 """Seconds beside two scrapes, before a window, in which a counter's last sample is looked for."""
+
+_SIDE_BY_SIDE = 4
+"""Services whose counters are read at a time."""
+_UNKNOWN = Unreadable("its ReplicaSet is not known")
 
 
 class Sources:
@@ -42,6 +38,8 @@ class Sources:
         self._metrics = metrics
         self._logs = logs
         self._request = request
+        self._limit = asyncio.Semaphore(_SIDE_BY_SIDE)
+        self._counted: dict[str, Counted] = {}
         self.pods: list[Raw] = []
         self.pods_missing: Unreadable | None = None
         self.traffic: dict[str, Traffic | Unreadable] = {}
@@ -92,33 +90,55 @@ class Sources:
             names = (one.service.name for one in self._request.watched)
             self.traffic = dict.fromkeys(names, self.pods_missing)
             return
-        at, interval = time.time(), self._request.metrics.scrape_interval
-        series = await self._samples(
-            self._request.metrics.requests, self._request.watched, at, began
-        )
-        for one in self._request.watched:
-            name, pods = one.service.name, self._known(one)
-            if isinstance(series, Unreadable):
-                self.traffic[name] = series
-                continue
-            traffic = fold(series, pods, began, self._request.metrics.error_code)
-            wrong = coverage(traffic, pods, at, began, interval)
-            self.traffic[name] = Unreadable(wrong) if wrong else traffic
+        await asyncio.gather(*(self._count(one, began) for one in self._request.watched))
+
+    async def _count(self, watched: Watched, began: float) -> None:
+        service, metrics, pods = watched.service, self._request.metrics, self._known(watched)
+        if not watched.pod_hash:
+            self.traffic[service.name] = _UNKNOWN
+            return
+        counted = self._counted.get(service.name)
+        if counted is None:
+            chunks = self._chunks(metrics.requests, watched)
+            counted = Counted(chunks, self._since(began), began, metrics.error_code)
+            self._counted[service.name] = counted
+        async with self._limit:
+            at = time.time()
+            found = await counted.read(pods, at)
+        if uncounted(watched, found):
+            found = Traffic((), {}, uncounted=True)
+        elif isinstance(found, Traffic):
+            gap = coverage(found, pods, at, began, metrics.scrape_interval)
+            found = replace(found, gap=gap)
+        self.traffic[service.name] = found
 
     async def read_latency(self, began: float) -> None:
         """Read the latency histograms of the services whose latency is judged."""
-        judged = self._judged()
-        if not judged:
+        await asyncio.gather(*(self._read_histogram(one, began) for one in self._judged()))
+
+    async def _read_histogram(self, watched: Watched, began: float) -> None:
+        name, request, pods = watched.service.name, self._request, self._known(watched)
+        if not watched.pod_hash:
+            self.buckets[name] = _UNKNOWN
             return
-        series = await self._samples(self._request.metrics.latency, judged, time.time(), began)
-        for one in judged:
-            name, pods = one.service.name, self._known(one)
-            if isinstance(series, Unreadable):
-                self.buckets[name] = series
-                continue
-            self.buckets[name] = fold_buckets(series, pods, began)
-            limit = self._request.limits.latency_p95
-            self.slow[name] = fold_slow(series, pods, began, limit)
+        chunks, limit = self._chunks(request.metrics.latency, watched), request.limits.latency_p95
+        async with self._limit:
+            until = time.time()
+            found = await read_histogram(chunks, self._since(began), began, pods, limit, until)
+        if isinstance(found, Unreadable):
+            self.buckets[name] = found
+        else:
+            self.buckets[name], self.slow[name] = found
+
+    def _chunks(self, selector: str, watched: Watched) -> Chunks:
+        """What is asked for a service: one at a time, so that one too large hides no other."""
+        namespace = watched.workload.namespace
+        query = fill(selector, namespace=namespace, pods=regex_of([watched]))
+        url = self._request.metrics.url
+        return Chunks(self._metrics, url, query, thin_until=time.time() - CHUNK)
+
+    def _since(self, began: float) -> float:
+        return began - 2 * self._request.metrics.scrape_interval - _LOOKBACK
 
     async def read_shared(self, began: float) -> None:
         """Read the database's connections, and the external calls of the services in focus."""
@@ -162,16 +182,6 @@ class Sources:
         rates = usual(before, told if past else baseline, cut=past and read.since > since)
         self.rates[name] = rates if watched.log_rates is None else dict(watched.log_rates)
 
-    async def _samples(
-        self, selector: str, watched: list[Watched], at: float, began: float
-    ) -> list[Series] | Unreadable:
-        if not all(one.pod_hash for one in watched):
-            return Unreadable("the ReplicaSet of a service is not known")
-        metrics = self._request.metrics
-        query = fill(selector, namespace=watched[0].workload.namespace, pods=regex_of(watched))
-        window = at - began + 2 * metrics.scrape_interval + _LOOKBACK
-        return await self._metrics.samples(metrics.url, query, window, at)
-
     def _known(self, watched: Watched) -> Pods:
         ready = [pod for pod in self.pods_of(watched) if objects.holds(pod, "Ready")]
         return Pods(
@@ -184,7 +194,8 @@ class Sources:
         """Return the traffic read so far in a few words, for the heartbeat."""
         read = [one for one in self.traffic.values() if isinstance(one, Traffic)]
         requests, failures = sum(one.requests for one in read), sum(one.failures for one in read)
-        return f"{failures} of {requests} requests failed, {len(read)} services readable"
+        whole = sum(not one.gap for one in read)
+        return f"{failures} of {requests} requests failed, {whole} services readable"
 
     def reading(self, watched: Watched, health: str, judged: str) -> Reading:
         """Return what was read of one service."""

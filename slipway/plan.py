@@ -241,11 +241,15 @@ class Metrics(Document):
     )
     """A single number: share of database connections in use."""
     external: Query = (
-        'sum(rate(external_calls_total{namespace="$namespace",pod=~"$pods",outcome="failed"}'
-        "[$window])) / sum(rate(external_calls_total"
-        '{namespace="$namespace",pod=~"$pods"}[$window]))'
+        '(sum(rate(external_calls_total{namespace="$namespace",pod=~"$pods",outcome="failed"}'
+        '[$window])) or 0 * sum(rate(external_calls_total{namespace="$namespace",pod=~"$pods"}'
+        '[$window]))) / (sum(rate(external_calls_total{namespace="$namespace",pod=~"$pods"}'
+        '[$window])) > 0) or 0 * sum(rate(external_calls_total{namespace="$namespace",pod=~"$pods"}'
+        "[$window]))"
     )
-    """A single number: share of external calls that failed."""
+    """A single number: share of external calls that failed. 0 where none failed, whose series may
+    not be there yet (the first `or`), and where none were made, since 0/0 is NaN (the second);
+    nothing, which is no 0, where no such counter is there."""
 
 
 LogSelector = Annotated[

@@ -24,19 +24,21 @@ class Prometheus(JsonServer):
     """A client of any number of Prometheus servers."""
 
     async def samples(
-        self, url: str, selector: str, window: float, at: float
+        self, url: str, selector: str, window: float, at: float, step: float = 0.0
     ) -> list[Series] | Unreadable:
-        """Return the raw samples of a selector in the `window` seconds before `at` (unix seconds).
+        """Return the raw samples of a selector in the `window` seconds before `at` (unix seconds);
+        with a `step` the newest sample at every so many seconds instead.
 
         NaN samples are left out. Nothing at all is Unreadable.
         """
-        query = f"{selector}[{max(1, math.ceil(window * 1000))}ms]"
+        thinned = f":{math.ceil(step * 1000)}ms" if step else ""
+        query = f"{selector}[{max(1, math.ceil(window * 1000))}ms{thinned}]"
         result = await self._query(url, query, at, "matrix")
         if isinstance(result, Unreadable):
             return result
         found = [Series(_labels(one), _pairs(one.get("values"))) for one in result]
         found = [one for one in found if one.samples]
-        return found or Unreadable("Prometheus holds no such series", _REMEDY)
+        return found or Unreadable("Prometheus holds no such series", _REMEDY, empty=True)
 
     async def vector(self, url: str, query: str, at: float) -> list[Series] | Unreadable:
         """Return an instant vector: one sample a series. Nothing, or NaN, is Unreadable."""
@@ -45,9 +47,10 @@ class Prometheus(JsonServer):
             return result
         found = [Series(_labels(one), _pairs([one.get("value")])) for one in result]
         if not found:
-            return Unreadable("the query gives nothing", _REMEDY)
+            return Unreadable("the query gives nothing", _REMEDY, empty=True)
         if any(not one.samples for one in found):
-            return Unreadable("the query gives NaN: there was nothing to count", _REMEDY)
+            because = "the query gives NaN: there was nothing to count"
+            return Unreadable(because, _REMEDY, empty=True)
         return found
 
     async def number(self, url: str, query: str, at: float) -> float | Unreadable:
@@ -72,7 +75,8 @@ class Prometheus(JsonServer):
             said = str(error) or type(error).__name__
             return Unreadable(f"Prometheus at {url} did not answer: {said}", _REMEDY)
         if body is None:
-            return Unreadable("Prometheus answered with more than 16 MiB", _REMEDY)
+            because = "Prometheus answered with more than 16 MiB"
+            return Unreadable(because, _REMEDY, too_long=True)
         return _result(status, body, kind)
 
 

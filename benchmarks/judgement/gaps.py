@@ -28,7 +28,8 @@ from benchmarks.judgement.measures import MET, SHORT, Measured, percent
 from benchmarks.judgement.parts import SHORT as WINDOW
 from benchmarks.judgement.table import Line
 from benchmarks.judgement.traffic import Random
-from slipway.judgements.counters import Pods, Unreadable, fold, prefix_of
+from slipway.judgements.counters import Pods, Unreadable, prefix_of
+from slipway.judgements.folding import fold
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import judge_traffic
 from slipway.judgements.window import ServiceRead, seen_of

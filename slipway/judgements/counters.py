@@ -1,11 +1,10 @@
-"""From raw counter samples to what happened in a window: per pod, per scrape, resets included.
+"""Counters as they are read, and what was counted: raw samples, never rates.
 
 Rates and `increase` are not used: a series born at 12 failures has an increase of 0, a missing
 5xx series makes a ratio vanish, and a restart hides what came before. Raw samples tell it all.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +23,10 @@ class Unreadable:
 
     because: str
     remedy: str = ""
+    empty: bool = False
+    """Whether it was answered, and there is nothing of it."""
+    too_long: bool = False
+    """Whether the answer was too long to be read."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Traffic:
     """Time of the newest sample, pod by pod."""
     unfinished: bool = False
     """Whether a pod has yet to report in the last scrape: then its counts will still grow."""
+    gap: str = ""
+    """Why it cannot stand for the whole service; what is there was counted all the same, and may
+    show that the release is broken, never that it is not."""
+    uncounted: bool = False
+    """Whether the service serves no HTTP and has no request counter: then it has no traffic."""
 
     @property
     def finished(self) -> tuple[Scrape, ...]:
@@ -83,6 +91,11 @@ class Traffic:
         return self.failures / self.requests if self.requests else 0.0
 
 
+CODE_REMEDY = (
+    "Let the counter tell the status of a request in a label `code`: rename the label it has "
+    "(`metric_relabel_configs` in Prometheus), or name another counter in `metrics.requests` of "
+    "the plan."
+)
 _SAFE = "[bcdfghjklmnpqrstvwxz2456789]"
 """What Kubernetes makes random names of (k8s.io/apimachinery/pkg/util/rand): no vowels, so that no
 other word is taken for one."""
@@ -104,48 +117,16 @@ def pods_of_any_version(deployment: str) -> str:
     return f"{deployment}-{_SAFE}{{1,10}}-{_SAFE}{{5}}"
 
 
-def fold(series: Iterable[Series], pods: Pods, began: float, error_code: str) -> Traffic:
-    """Return what a service's pods counted since `began` (unix seconds).
-
-    `error_code`: regular expression of the codes that count as failed, matched as a whole.
-    """
-    failed = re.compile(error_code)
-    steps: list[tuple[float, str, float, float]] = []
-    newest: dict[str, float] = {}
-    for pod, rows in _by_pod(series, pods).items():
-        marks = [1.0 if failed.fullmatch(row.labels.get("code", "")) else 0.0 for row in rows]
-        for at, increments in _increments(pod, rows, pods, began):
-            bad = sum(one * mark for one, mark in zip(increments, marks, strict=True))
-            steps.append((at, pod, sum(increments), bad))
-        newest[pod] = max(row.samples[-1][0] for row in rows)
-    return _slots(sorted(steps), newest)
-
-
-def fold_buckets(series: Iterable[Series], pods: Pods, began: float) -> dict[float, float]:
-    """Return a latency histogram since `began`: cumulative counts by upper bound in seconds."""
-    counts: dict[float, float] = {}
-    for pod, rows in _by_pod(series, pods).items():
-        bounds = [_bound(row.labels.get("le", "")) for row in rows]
-        for _, increments in _increments(pod, rows, pods, began):
-            for bound, one in zip(bounds, increments, strict=True):
-                counts[bound] = counts.get(bound, 0.0) + one
-    return {bound: counts[bound] for bound in sorted(counts) if not math.isnan(bound)}
-
-
-def fold_slow(series: Iterable[Series], pods: Pods, began: float, limit: float) -> Traffic:
-    """Return a latency histogram's requests since `began`, scrape by scrape: those slower than
-    `limit` seconds count as failures. It needs a bucket at that limit (`share_above`)."""
-    steps: list[tuple[float, str, float, float]] = []
-    newest: dict[str, float] = {}
-    for pod, rows in _by_pod(series, pods).items():
-        bounds = [_bound(row.labels.get("le", "")) for row in rows]
-        for at, increments in _increments(pod, rows, pods, began):
-            pairs = list(zip(bounds, increments, strict=True))
-            total = sum(one for bound, one in pairs if bound == math.inf)
-            within = sum(one for bound, one in pairs if _same(bound, limit))
-            steps.append((at, pod, total, max(0.0, total - within)))
-        newest[pod] = max(row.samples[-1][0] for row in rows)
-    return _slots(sorted(steps), newest)
+def without_code(series: Iterable[Series], pods: Pods) -> Unreadable | None:
+    """Return why failed requests cannot be told from others: a counter without the label `code`
+    would count all of them as good."""
+    for one in series:
+        pod = one.labels.get("pod", "")
+        if pod.startswith(pods.prefix) and not one.labels.get("code"):
+            there = ", ".join(sorted({*one.labels} - {"__name__"}))
+            because = f"the request counter of {pod} has no label `code` (its labels: {there})"
+            return Unreadable(because, CODE_REMEDY)
+    return None
 
 
 def share_above(buckets: Mapping[float, float], limit: float) -> float | Unreadable:
@@ -153,7 +134,7 @@ def share_above(buckets: Mapping[float, float], limit: float) -> float | Unreada
     total = buckets.get(math.inf, 0.0)
     if total <= 0:
         return Unreadable("the latency histogram counted nothing")
-    within = next((count for bound, count in buckets.items() if _same(bound, limit)), None)
+    within = next((count for bound, count in buckets.items() if same_bound(bound, limit)), None)
     if within is None:
         return Unreadable(
             f"the latency histogram has no bucket at {limit:g} s",
@@ -179,62 +160,14 @@ def quantile(buckets: Mapping[float, float], q: float) -> float | None:
     return lower
 
 
-def _by_pod(series: Iterable[Series], pods: Pods) -> dict[str, list[Series]]:
-    found: dict[str, list[Series]] = {}
-    for one in series:
-        pod = one.labels.get("pod", "")
-        if pod.startswith(pods.prefix) and one.samples:
-            found.setdefault(pod, []).append(one)
-    return found
-
-
-def _increments(
-    pod: str, rows: list[Series], pods: Pods, began: float
-) -> Iterable[tuple[float, list[float]]]:
-    """Yield time and increments of each scrape of one pod since `began`.
-
-    A decrease of any series means that the container restarted: all of its counters began anew.
-    """
-    times = sorted({at for row in rows for at, _ in row.samples})
-    values = [dict(row.samples) for row in rows]
-    before = [at for at in times if at <= began]
-    known_from_birth = pods.replaced or pods.born.get(pod, -math.inf) >= began
-    first = not before and not known_from_birth
-    last = [0.0] * len(rows)
-    for at in before:
-        last = [now.get(at, old) for now, old in zip(values, last, strict=True)]
-    for at in times[len(before) :]:
-        now = [one.get(at, old) for one, old in zip(values, last, strict=True)]
-        if any(one < old for one, old in zip(now, last, strict=True)):
-            last = [0.0] * len(rows)
-        if not first:
-            yield at, [one - old for one, old in zip(now, last, strict=True)]
-        first, last = False, now
-
-
-def _slots(steps: list[tuple[float, str, float, float]], newest: Mapping[str, float]) -> Traffic:
-    """Join the pods' scrapes: a slot ends when one of its pods reports again. The last one is
-    finished when every pod that reported in the one before has."""
-    scrapes: list[Scrape] = []
-    expected, seen = {pod for _, pod, _, _ in steps}, set[str]()
-    at = requests = failures = 0.0
-    for when, pod, count, bad in steps:
-        if pod in seen:
-            scrapes.append(Scrape(at, requests, failures))
-            expected, seen, requests, failures = seen, set(), 0.0, 0.0
-        seen.add(pod)
-        at, requests, failures = when, requests + count, failures + bad
-    if seen:
-        scrapes.append(Scrape(at, requests, failures))
-    return Traffic(tuple(scrapes), newest, unfinished=not expected <= seen)
-
-
-def _bound(text: str) -> float:
+def bound_of(text: str) -> float:
+    """Return a bucket's upper bound in seconds, NaN where that is none."""
     try:
         return float(text)  # "+Inf", "0.5", "1.0"
     except ValueError:
         return math.nan
 
 
-def _same(one: float, other: float) -> bool:
+def same_bound(one: float, other: float) -> bool:
+    """Whether two bounds are the same, however they are written."""
     return math.isclose(one, other, rel_tol=1e-9)

@@ -15,8 +15,8 @@ from slipway.judgements.bounds import dispersion, upper_bound
 from slipway.judgements.eprocess import EProcess, Step, log_sum, starts
 
 ALPHA = 0.001 / 88
-"""False rollbacks of a window while failures are independent: one in a thousand deployments, over
-eleven services, four signals and two windows."""
+"""False rollbacks of a window while failures are independent: one in a thousand over eleven
+services, four signals and two windows. A deployment has more windows: docs/decisions/0014."""
 ALPHA_CLUMPED = 0.01
 """False rollbacks of a window however failures clump within a scrape."""
 HOLD_CLUMPED = 0.05

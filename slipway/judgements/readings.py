@@ -1,7 +1,10 @@
 """Readings in words, for timeline and report."""
 
+from slipway.base import say_length
 from slipway.judgements.counters import Traffic
+from slipway.judgements.detector import percent
 from slipway.judgements.logs import lines_of
+from slipway.judgements.rule import Frame
 from slipway.messages.watch import Reading
 
 _MOST_SCRAPES = 400
@@ -12,6 +15,23 @@ def say_failures(requests: int, failures: int) -> str:
     if requests == 0:
         return "no requests"
     return f"{requests:,} requests, {failures:,} failed ({100 * failures / requests:.2f} %)"
+
+
+def say_before(frame: Frame) -> str:
+    """Return what must be known of the time before to believe the numbers, in sentences: what was
+    left out of it, and that it failed more than a release may."""
+    before, setting = frame.before, frame.setting
+    said = []
+    if before is not None and before.left_out:
+        counts = say_failures(round(before.left_requests), round(before.left_failures))
+        length = say_length(round(before.left_out))
+        said.append(f"Left out of the time before, as an incident: {length} with {counts}")
+    if setting.reference > setting.line:
+        said.append(
+            f"The time before is itself above the {percent(setting.line)} that is rolled back: up "
+            f"to {percent(setting.reference)} is no worse than that"
+        )
+    return ". ".join(said)
 
 
 def say_scrapes(traffic: Traffic, began: float) -> str:

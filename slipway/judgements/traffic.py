@@ -9,9 +9,10 @@ from slipway.judgements.bounds import upper_bound
 from slipway.judgements.counters import Pods, Traffic, Unreadable, quantile, share_above
 from slipway.judgements.detector import percent
 from slipway.judgements.forms import SLOW_SHARE, judge_slow
+from slipway.judgements.readings import say_before
 from slipway.judgements.rule import RULE, Frame, Weighed
-from slipway.messages.watch import Asked
-from slipway.plan import Service
+from slipway.messages.watch import Asked, Watched
+from slipway.plan import Service, ServiceKind
 from slipway.verdicts import Kind, Reason, Signal, Verdict
 
 _MISSED_SCRAPES = 3
@@ -33,18 +34,27 @@ class Seen:
 
 
 def judge_traffic(seen: Seen) -> Verdict | None:
-    """Judge failed requests. None: nothing against the release so far."""
+    """Judge failed requests. None: nothing against the release so far.
+
+    Counts with a gap are of real requests all the same: they may roll back, and nothing else.
+    """
     traffic = seen.traffic
     if isinstance(traffic, Unreadable):
         return nothing_to_read(Signal.TRAFFIC, seen.service.name, traffic) if seen.last else None
+    if traffic.uncounted:
+        return _without_traffic(seen) if seen.last and seen.focus else None
     weighed = RULE(traffic, seen.frame)
     if weighed.rolls_back:
         return _of(Kind.ROLLBACK, Reason.ERROR_RATE_TOO_HIGH, seen, weighed)
     if not seen.last:
         return None
+    if traffic.gap:
+        return nothing_to_read(Signal.TRAFFIC, seen.service.name, Unreadable(traffic.gap))
     if weighed.holds:
         return _of(Kind.HOLD, Reason.ERROR_RATE_RAISED, seen, weighed)
-    return None if weighed.safe or not seen.focus else _not_shown(seen, traffic, weighed)
+    if weighed.safe or not seen.focus:
+        return _no_worse(seen, traffic, weighed)
+    return _not_shown(seen, traffic, weighed)
 
 
 def judge_latency(
@@ -124,6 +134,15 @@ def coverage(traffic: Traffic, pods: Pods, at: float, began: float, interval: fl
     return "" if traffic.newest else "no request counter of its pods is there"
 
 
+def uncounted(watched: Watched, found: Traffic | Unreadable) -> bool:
+    """Whether a service that is verified by its logs has no request counter, and none before the
+    release either: one that has gone with the release is missing."""
+    if not isinstance(found, Unreadable) or not found.empty:
+        return False
+    had = watched.before is not None and not watched.before.because
+    return watched.service.kind is ServiceKind.LOG and not had
+
+
 def nothing_to_read(signal: Signal, service: str | None, what: Unreadable) -> Verdict:
     """Return the verdict that something could not be measured; it is never taken as zero."""
     remedy = what.remedy or "Check that Prometheus runs and scrapes the pods, then retry."
@@ -142,6 +161,27 @@ def shown_by_asking(asked: Asked | None, line: float) -> bool:
     if asked is None or asked.requests == 0:
         return False
     return upper_bound(asked.failures, asked.requests, _SURE) < line
+
+
+def _no_worse(seen: Seen, traffic: Traffic, weighed: Weighed) -> Verdict | None:
+    """None, but where the window failed more than a release may and only the time before excuses
+    it: nothing against the release, which is said."""
+    setting = seen.frame.setting
+    if not setting.line < traffic.ratio <= setting.reference:
+        return None
+    return _of(Kind.PROCEED, Reason.ERROR_RATE_RAISED, seen, weighed)
+
+
+def _without_traffic(seen: Seen) -> Verdict:
+    name = seen.service.name
+    because = f"{name} counts no HTTP requests: judged by its heartbeat, logs and pods alone."
+    return Verdict(
+        kind=Kind.PROCEED,
+        signal=Signal.TRAFFIC,
+        reason=Reason.TOO_LITTLE_TRAFFIC,
+        service=name,
+        because=because,
+    )
 
 
 def _not_shown(seen: Seen, traffic: Traffic, weighed: Weighed) -> Verdict:
@@ -178,6 +218,11 @@ def _say_asked(asked: Asked | None) -> str:
     return f"{asked.requests} requests of slipway's own, {asked.failures} failed{example},"
 
 
+def _say_gap(seen: Seen) -> str:
+    gap = seen.traffic.gap if isinstance(seen.traffic, Traffic) else ""
+    return f"Not all of its traffic was read: {gap}" if gap else ""
+
+
 def _of(kind: Kind, reason: Reason, seen: Seen, weighed: Weighed) -> Verdict:
     limits = seen.frame.limits
     limit = limits.error_rate_rollback if kind is Kind.ROLLBACK else limits.error_rate
@@ -186,6 +231,14 @@ def _of(kind: Kind, reason: Reason, seen: Seen, weighed: Weighed) -> Verdict:
         signal=Signal.TRAFFIC,
         reason=reason,
         service=seen.service.name,
-        because=f"{seen.service.name}: {weighed.because}.",
+        because=" ".join(
+            f"{one}."
+            for one in (
+                f"{seen.service.name}: {weighed.because}",
+                say_before(seen.frame),
+                _say_gap(seen),
+            )
+            if one
+        ),
         numbers={**weighed.numbers, "limit": limit},
     )

@@ -7,6 +7,7 @@ from slipway.base import say_length
 from slipway.judgements.counters import Traffic, Unreadable
 from slipway.judgements.logs import Before, ErrorLines, judge_logs
 from slipway.judgements.pods import judge_pods
+from slipway.judgements.readings import say_before
 from slipway.judgements.rule import RULE, Frame
 from slipway.judgements.traffic import (
     Seen,
@@ -54,7 +55,7 @@ def judge_service(read: ServiceRead, request: WatchSlice, mark: Mark) -> list[Ve
     name = read.watched.service.name
     seen = seen_of(read, request, mark, last=request.last)
     latency = None
-    if request.last and read.buckets is not None and not isinstance(read.traffic, Unreadable):
+    if request.last and read.buckets is not None and _has_latency(read.traffic, read.buckets):
         slow = read.slow or Traffic((), {})
         latency = judge_latency(name, read.buckets, slow, seen.frame)
     logs = _logs(read, request, seen.frame.setting.scrapes)
@@ -102,7 +103,14 @@ def seen_of(read: ServiceRead, request: WatchSlice, mark: Mark, *, last: bool) -
 
 def say_judged(seen: Seen) -> str:
     """Return what the rule says of a service's traffic, in words; empty where nothing was read."""
-    return "" if isinstance(seen.traffic, Unreadable) else RULE(seen.traffic, seen.frame).because
+    traffic = seen.traffic
+    if isinstance(traffic, Unreadable):
+        return ""
+    if traffic.uncounted:
+        return "It counts no HTTP requests: judged without traffic"
+    gap = f"Not all of it was read: {traffic.gap}. " if traffic.gap else ""
+    said = [RULE(traffic, seen.frame).because, say_before(seen.frame)]
+    return gap + ". ".join(filter(None, said))
 
 
 def judge_shared(shared: Shared, focus: list[ServiceRead], request: WatchSlice) -> list[Verdict]:
@@ -125,9 +133,20 @@ def judge_shared(shared: Shared, focus: list[ServiceRead], request: WatchSlice) 
     return _given(*verdicts)
 
 
+def _has_latency(
+    traffic: Traffic | Unreadable, buckets: Mapping[float, float] | Unreadable
+) -> bool:
+    """Whether a histogram must be there: what is wrong with the traffic says so itself, and without
+    requests some registries make none."""
+    if isinstance(traffic, Unreadable) or traffic.gap or traffic.uncounted:
+        return False
+    made = not (isinstance(buckets, Unreadable) and buckets.empty)
+    return made or traffic.requests > 0
+
+
 def _busy(focus: list[ServiceRead], requests: int) -> bool:
-    counts = (one.traffic.requests for one in focus if isinstance(one.traffic, Traffic))
-    return sum(counts) >= requests
+    read = (one.traffic for one in focus if isinstance(one.traffic, Traffic))
+    return sum(one.requests for one in read if not one.gap) >= requests
 
 
 def _external_of(focus: list[ServiceRead], share: float, limit: float) -> Verdict | None:

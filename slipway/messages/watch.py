@@ -16,6 +16,10 @@ class TrafficBefore(Message):
     """How many times more its failures varied from scrape to scrape than independent ones."""
     seconds: float = 0.0
     """How much of that time was read."""
+    left_out: float = 0.0
+    """Seconds of it that were an incident, which is not in the numbers above."""
+    left_requests: float = 0.0
+    left_failures: float = 0.0
     because: str = ""
     """Why nothing was read; then the limits stand alone."""
 

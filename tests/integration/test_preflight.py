@@ -235,20 +235,61 @@ async def test_a_server_that_does_not_answer_is_tried_again_by_a_deployment(
         await environment(place, plan, release, f"{plan.environment}-x")
 
 
-async def test_addresses_and_series_that_lead_nowhere_are_noted(
-    place: ClusterWorld, release: Release
-) -> None:
+async def test_addresses_that_lead_nowhere_are_noted(place: ClusterWorld, release: Release) -> None:
     services = [
         one.model_copy(update={"url": "http://127.0.0.1:1"}) if one.name == "buddy" else one
         for one in place.plan.services
     ]
-    change = {"metrics": {"requests": 'no_such_total{namespace="$namespace"}'}}
-    plan = changed(place.plan, change).model_copy(update={"services": services})
+    plan = place.plan.model_copy(update={"services": services})
     report = await environment(place, plan, release)
     assert blocking(report.findings) == ""
     notes = {one.group: one.what for one in report.findings}
     assert "buddy does not answer" in notes["addresses"]
-    assert "no_such_total" in notes["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "said"),
+    [
+        (
+            "requests",
+            'no_such_total{namespace="$namespace"}',
+            "series of buddy for `metrics.requests`",
+        ),
+        (
+            "requests",
+            'http_request_duration_seconds_count{namespace="$namespace",pod=~"$pods"}',
+            "A request counter of buddy has no label `code`",
+        ),
+        (
+            "latency",
+            'no_such_bucket{namespace="$namespace"}',
+            "series of buddy for `metrics.latency`",
+        ),
+        ("external", 'sum(no_such_total{namespace="$namespace"})', "`metrics.external`"),
+        ("connections", "vector(0) / 0", "`metrics.connections` of the plan gives no number"),
+    ],
+)
+async def test_what_windows_will_ask_for_in_vain_blocks(
+    place: ClusterWorld, release: Release, name: str, query: str, said: str
+) -> None:
+    plan = changed(place.plan, {"metrics": {name: query}})
+    report = await environment(place, plan, release)
+    told = [one for one in report.findings if one.severity == "block"]
+    assert {one.group for one in told} == {"metrics"}
+    assert said in blocking(told)
+    assert all(one.remedy for one in told)
+
+
+async def test_a_service_of_logs_without_counters_is_noted(
+    place: ClusterWorld, release: Release
+) -> None:
+    others = place.plan.metrics.requests.replace("{", '{pod!~"discord-bot-.*",')
+    plan = changed(place.plan, {"metrics": {"requests": others}})
+    report = await environment(place, plan, release)
+    assert blocking(report.findings) == ""
+    (note,) = [one.what for one in report.findings if one.group == "metrics"]
+    assert "discord-bot" in note
+    assert "judged without traffic" in note
 
 
 @pytest.mark.parametrize("action", ACTIONS)

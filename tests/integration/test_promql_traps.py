@@ -12,21 +12,14 @@ import httpx
 import pytest
 
 from activities.adapters.prometheus import Prometheus
+from activities.counted import Chunks, Counted
 from devstack import ports
 from devstack.layout import HOST
 from devstack.process import Processes, Spec
 from devstack.servers.prometheus import backfill
 from devstack.stack import Stack
-from slipway.judgements.counters import (
-    Pods,
-    Series,
-    Traffic,
-    Unreadable,
-    fold,
-    fold_buckets,
-    fold_slow,
-    share_above,
-)
+from slipway.judgements.counters import Pods, Series, Traffic, Unreadable, share_above, without_code
+from slipway.judgements.folding import fold, fold_buckets, fold_slow
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import coverage
 from slipway.plan import Metrics
@@ -36,6 +29,7 @@ pytestmark = pytest.mark.stack
 STEP, COUNT = 5.0, 12
 REQUESTS = "http_requests_total"
 BUCKETS = "http_request_duration_seconds_bucket"
+CALLS = "external_calls_total"
 Values = list[float | None]
 
 
@@ -66,15 +60,24 @@ SERIES: list[tuple[str, dict[str, str], Values]] = [
     (BUCKETS, {"pod": "slow-h1-a", "le": "0.50"}, rising(0, 8)),
     (BUCKETS, {"pod": "slow-h1-a", "le": "1.0"}, rising(0, 8)),
     (BUCKETS, {"pod": "slow-h1-a", "le": "+Inf"}, rising(0, 10)),
+    (REQUESTS, {"pod": "lazy-h1-a", "code": "200"}, [*rising(9000, 10)[:6], 4.0, 8.0, *[9.0] * 4]),
+    (REQUESTS, {"pod": "lazy-h1-a", "code": "500"}, [*[700.0] * 6, None, None, 2.0, 2.0, 2.0, 2.0]),
+    (REQUESTS, {"pod": "codeless-h1-a", "status": "500"}, rising(0, 200)),
+    (CALLS, {"pod": "calling-h1-a", "outcome": "ok"}, rising(0, 3)),
+    (CALLS, {"pod": "failing-h1-a", "outcome": "ok"}, rising(0, 3)),
+    (CALLS, {"pod": "failing-h1-a", "outcome": "failed"}, rising(0, 1)),
+    (CALLS, {"pod": "broken-h1-a", "outcome": "failed"}, rising(0, 1)),
+    (CALLS, {"pod": "silent-h1-a", "outcome": "ok"}, [7.0] * COUNT),
+    (CALLS, {"pod": "silent-h1-a", "outcome": "failed"}, [1.0] * COUNT),
 ]
 
 
 def openmetrics(now: float) -> str:
     """The series as text; the last sample is at `now`."""
     lines = []
-    for name in (REQUESTS, BUCKETS):
+    for name in (REQUESTS, BUCKETS, CALLS):
         family = name.removesuffix("_total").removesuffix("_bucket")
-        kind = "counter" if name == REQUESTS else "histogram"
+        kind = "histogram" if name == BUCKETS else "counter"
         lines.append(f"# TYPE {family} {kind}")
         for metric, labels, values in SERIES:
             if metric == name:
@@ -234,3 +237,70 @@ async def test_a_quantile_never_exceeds_the_highest_bound(held: Held) -> None:
 async def test_a_selector_that_matches_nothing_is_no_zero(held: Held) -> None:
     selector = fill(held.metrics.requests, namespace="traps", pods="nobody-.+")
     assert isinstance(await held.client.samples(held.url, selector, 60, held.now), Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("pods", "share"),
+    [
+        ("calling-.+", 0.0),
+        ("failing-.+", 0.25),
+        ("broken-.+", 1.0),
+        ("silent-.+", 0.0),
+        ("calling-.+|silent-.+", 0.0),
+        ("(calling|failing|silent|nobody)-.+", 1 / 7),
+    ],
+)
+async def test_the_share_of_failed_calls_is_a_number_where_there_is_a_counter(
+    held: Held, pods: str, share: float
+) -> None:
+    """None failed yet, none were made, all failed: each is a number, and the right one."""
+    query = fill(held.metrics.external, namespace="traps", pods=pods, window=60)
+    assert await held.number(query) == pytest.approx(share)
+
+
+async def test_without_a_counter_of_calls_there_is_no_share(held: Held) -> None:
+    query = fill(held.metrics.external, namespace="traps", pods="nobody-.+", window=60)
+    found = await held.number(query)
+    assert isinstance(found, Unreadable)
+    assert found.empty
+
+
+async def test_the_old_query_without_its_guards_gives_nothing(held: Held) -> None:
+    total = f'sum(rate({CALLS}{{pod=~"POD"}}[1m]))'
+    failed = f'sum(rate({CALLS}{{pod=~"POD",outcome="failed"}}[1m]))'
+    for pod in ("calling-.+", "silent-.+"):
+        query = f"{failed} / {total}".replace("POD", pod)
+        assert isinstance(await held.number(query), Unreadable)
+
+
+async def test_a_counter_that_is_not_made_again_yet_counts_as_none(held: Held) -> None:
+    found = await held.counted("lazy", began=-54, replaced=False)
+    assert (found.requests, found.failures) == (50 + 9 + 2, 2)
+
+
+async def test_counters_without_a_code_are_found(held: Held) -> None:
+    codes = f"count by (code) ({of('codeless')})"
+    found = await held.client.vector(held.url, codes, held.now)
+    assert not isinstance(found, Unreadable)
+    assert [dict(one.labels) for one in found] == [{}]
+    series = await held.raw(held.metrics.requests, "codeless-.+")
+    assert without_code(series, Pods("codeless-h1-")) is not None
+
+
+async def test_chunks_and_minutes_of_raw_samples_come_to_the_same(held: Held) -> None:
+    """Whatever a chunk's edges are; and thinned, a counter that only grows loses nothing."""
+    pods = Pods("born-h1-", {"born-h1-a": 0.0}, replaced=True)
+    query = fill(held.metrics.requests, namespace="traps", pods="born-.+")
+    began = held.now - 120
+    whole = await held.counted("born")
+    for length in (7.0, 10.0, 33.3):
+        chunks = Chunks(held.client, held.url, query)
+        chunks.length = length
+        counted = Counted(chunks, began - 15, began, held.metrics.error_code)
+        assert await counted.read(pods, held.now) == whole
+    thin = Chunks(held.client, held.url, query, thin_until=held.now + 60)
+    counted = Counted(thin, began - 15, began, held.metrics.error_code)
+    found = await counted.read(pods, held.now + 60)
+    assert isinstance(found, Traffic)
+    assert (found.requests, found.failures) == (whole.requests, whole.failures)
+    assert all(one.at % 60 == 0 for one in found.scrapes)

@@ -1,5 +1,6 @@
 """Raw samples to counts: births, resets, gaps and slots, against a simulated truth."""
 
+import itertools
 import math
 import random
 import re
@@ -12,13 +13,13 @@ from slipway.judgements.counters import (
     Pods,
     Series,
     Unreadable,
-    fold,
-    fold_buckets,
     pods_of_any_version,
     prefix_of,
     quantile,
     share_above,
+    without_code,
 )
+from slipway.judgements.folding import Buckets, Counting, failed_by_code, fold, fold_buckets
 
 BEGAN = 1000.0
 NEW = Pods("a-1-", {"a-1-x": 0.0}, replaced=True)
@@ -65,6 +66,20 @@ def test_a_reset_of_one_counter_is_a_reset_of_the_pod() -> None:
 def test_other_services_and_versions_are_left_out() -> None:
     rows = [series("200", (1005, 10)), series("200", (1005, 99), pod="a-2-y")]
     assert fold(rows, NEW, BEGAN, "5..").requests == 10
+
+
+@pytest.mark.parametrize("label", ["status_code", "status"])
+def test_a_counter_without_code_is_no_counter_without_failures(label: str) -> None:
+    row = Series({"__name__": "http_requests_total", "pod": "a-1-x", label: "500"}, ((1005, 2400),))
+    told = without_code([series("200", (1005, 1)), row], NEW)
+    assert told is not None
+    assert (
+        told.because
+        == f"the request counter of a-1-x has no label `code` (its labels: pod, {label})"
+    )
+    assert "metric_relabel_configs" in told.remedy
+    assert without_code([row], Pods("b-1-")) is None, "of another service"
+    assert without_code([series("200", (1005, 1))], NEW) is None
 
 
 def test_codes_are_matched_as_a_whole() -> None:
@@ -210,3 +225,104 @@ def test_pods_of_any_version_are_told_from_pods_of_others(pod: str, its: bool) -
 @given(st.from_regex(r"[a-z][a-z0-9-]{0,60}[a-z0-9]", fullmatch=True))
 def test_pods_whose_names_were_cut_are_found(name: str) -> None:
     assert re.fullmatch(pods_of_any_version(name), prefix_of(name, "5d8f89c644") + "x2v7k")
+
+
+def test_a_counter_that_is_not_made_again_yet_is_no_second_count() -> None:
+    """Registries make a labelled counter when it is counted first: after a restart it is missing
+    for a while, and its old value must not be taken for what it begins anew with."""
+    good = series("200", (995, 9000), (1005, 9100), (1010, 40), (1015, 80), (1020, 120))
+    bad = series("500", (995, 700), (1005, 700), (1020, 2))
+    traffic = fold([good, bad], OLD, BEGAN, "5..")
+    assert (traffic.requests, traffic.failures) == (100 + 120 + 2, 2)
+
+
+def test_a_counter_that_comes_back_higher_began_at_zero_when_its_process_restarted() -> None:
+    good = series("200", (995, 9000), (1005, 9100), (1010, 40), (1020, 120))
+    bad = series("500", (995, 7), (1005, 7), (1020, 9))
+    assert fold([good, bad], OLD, BEGAN, "5..").failures == 9
+
+
+def test_a_restart_that_shows_late_counts_nobody_elses_requests_again() -> None:
+    bad = series("500", (995, 2), (1005, 3), (1010, 4))
+    good = series("200", (995, 9000), (1010, 50))
+    traffic = fold([bad, good], OLD, BEGAN, "5..")
+    assert (traffic.requests, traffic.failures) == (52, 2)
+
+
+def test_a_restart_of_one_container_is_none_of_the_other() -> None:
+    app = series("500", (995, 500), (1005, 501), (1015, 501), container="app")
+    proxy = series("200", (996, 900), (1006, 1), (1016, 2), container="proxy")
+    traffic = fold([app, proxy], OLD, BEGAN, "5..")
+    assert (traffic.requests, traffic.failures) == (3, 1)
+
+
+lives = st.lists(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), min_size=1),
+    min_size=1,
+    max_size=5,
+)
+"""Of each life of a process, what it counts of three kinds from scrape to scrape."""
+
+
+def lived(truth: list[list[tuple[int, ...]]]) -> tuple[list[Series], dict[str, int]]:
+    """Counters of one pod that are made when they are counted first; and all they counted."""
+    codes, at = ("200", "404", "500"), 1001.0
+    samples: dict[str, list[tuple[float, float]]] = {code: [] for code in codes}
+    counted = dict.fromkeys(codes, 0)
+    for life in truth:
+        held: dict[str, int] = {}
+        for step in life:
+            for code, more in zip(codes, step, strict=True):
+                if more:
+                    held[code] = held.get(code, 0) + more
+                    counted[code] += more
+            for code, value in held.items():
+                samples[code].append((at, float(value)))
+            at += 5
+    return [series(code, *found) for code, found in samples.items() if found], counted
+
+
+@given(lives)
+def test_nothing_is_counted_that_did_not_happen(truth: list[list[tuple[int, ...]]]) -> None:
+    """A restart that the counters do not show may hide something; it never makes up anything."""
+    rows, counted = lived(truth)
+    traffic = fold(rows, NEW, BEGAN, "5..")
+    assert traffic.failures <= counted["500"]
+    assert traffic.requests <= sum(counted.values())
+    if len(truth) == 1:
+        assert (traffic.requests, traffic.failures) == (sum(counted.values()), counted["500"])
+
+
+@given(lives, st.lists(st.floats(1000.0, 1200.0), max_size=6), st.booleans())
+def test_it_is_the_same_however_it_is_cut_into_chunks(
+    truth: list[list[tuple[int, ...]]], cuts: list[float], replaced: bool
+) -> None:
+    """Chunks may share the samples at their edges."""
+    rows, _ = lived(truth)
+    pods, edges = Pods("a-1-", replaced=replaced), [0.0, *sorted(cuts), math.inf]
+    whole = Counting(pods, BEGAN + 20, failed_by_code("5..")).add(rows).traffic
+    counting, before = Counting(pods, BEGAN + 20, failed_by_code("5..")), None
+    for since, until in itertools.pairwise(edges):
+        before = counting.fork(pods)
+        counting.add(
+            Series(one.labels, tuple(pair for pair in one.samples if since <= pair[0] <= until))
+            for one in rows
+        )
+    assert counting.traffic == whole
+    assert before is not None
+    assert before.add(rows).traffic == whole, "what is forked goes on by itself"
+
+
+def test_buckets_are_the_same_however_they_are_cut() -> None:
+    rows = [
+        Series({"pod": "a-1-x", "le": bound}, tuple((1001.0 + at, by * at) for at in range(9)))
+        for bound, by in (("0.1", 1), ("0.5", 2), ("+Inf", 3))
+    ]
+    parts = (
+        [Series(one.labels, one.samples[:5]) for one in rows],
+        [Series(one.labels, one.samples[4:]) for one in rows],
+    )
+    buckets = Buckets(NEW, BEGAN)
+    for part in parts:
+        buckets.add(part)
+    assert buckets.counts == fold_buckets(rows, NEW, BEGAN)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway.judgements.counters import Pods, Series, Traffic, fold
+from slipway.judgements.counters import Pods, Series, Traffic
+from slipway.judgements.folding import fold
 from slipway.judgements.rule import RULE, Frame, Weighed, baseline, by_detector, by_plain_rule
 from slipway.messages.watch import TrafficBefore
 from slipway.plan import Limits

@@ -2,12 +2,13 @@
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway.checks import Health
+from slipway.checks import Health, LogHeartbeat
 from slipway.judgements.counters import Pods, Scrape, Traffic, Unreadable
 from slipway.judgements.rule import Frame
 from slipway.judgements.traffic import (
@@ -16,9 +17,11 @@ from slipway.judgements.traffic import (
     judge_latency,
     judge_share,
     judge_traffic,
+    uncounted,
 )
-from slipway.messages.watch import Asked, TrafficBefore
-from slipway.plan import Limits, Service
+from slipway.messages.rollout import Workload
+from slipway.messages.watch import Asked, TrafficBefore, Watched
+from slipway.plan import Limits, Service, ServiceKind
 from slipway.verdicts import Kind, Reason, Signal
 
 LIMITS = Limits()
@@ -157,6 +160,52 @@ def test_nothing_to_read_is_never_proceed(focus: bool, little: str) -> None:
     assert verdict.kind is Kind.INCONCLUSIVE
     assert verdict.reason is Reason.NOTHING_TO_READ
     assert "retry" in verdict.because
+
+
+def test_a_pod_that_hangs_hides_no_failures_of_the_others() -> None:
+    """What was read are real requests: they may roll back, whatever is missing."""
+    gap = "no sample of a-y in the last 15s"
+    bad = replace(traffic(*[(100, 100)] * 4), gap=gap)
+    verdict = judged(bad, last=False)
+    assert verdict.kind is Kind.ROLLBACK
+    assert verdict.because.endswith(f" Not all of its traffic was read: {gap}.")
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 20)), max_size=40), st.booleans())
+def test_a_gap_never_lets_a_release_go_on(scrapes: list[tuple[int, int]], focus: bool) -> None:
+    pairs = [(n + k, k) for n, k in scrapes]
+    verdict = judged(replace(traffic(*pairs), gap="no pod is ready"), focus=focus)
+    if verdict.kind is not Kind.ROLLBACK:
+        assert (verdict.kind, verdict.reason) == (Kind.INCONCLUSIVE, Reason.NOTHING_TO_READ)
+        assert "no pod is ready" in verdict.because
+
+
+def test_a_service_without_http_is_judged_without_traffic_and_it_is_said() -> None:
+    none = Traffic((), {}, uncounted=True)
+    assert judged(none, last=False) is None
+    assert judged(none, focus=False) is None
+    verdict = judged(none)
+    assert verdict.kind is Kind.PROCEED
+    assert "heartbeat, logs and pods" in verdict.because
+
+
+def bot(before: TrafficBefore | None) -> Watched:
+    work = Workload(service="bot", namespace="n", deployment="bot", container="app")
+    service = Service(
+        name="bot", title="Bot", port=1, kind=ServiceKind.LOG, heartbeat=LogHeartbeat(pattern="up")
+    )
+    return Watched(service=service, workload=work, pod_hash="x", replaced=True, before=before)
+
+
+def test_counters_that_go_with_the_release_are_missing() -> None:
+    none, down = Unreadable("no such series", empty=True), Unreadable("down")
+    had = TrafficBefore(requests=9, seconds=3600)
+    assert uncounted(bot(None), none)
+    assert uncounted(bot(TrafficBefore(because="no such series")), none)
+    assert not uncounted(bot(had), none)
+    assert not uncounted(bot(None), down)
+    assert not uncounted(bot(None), traffic((1, 0)))
+    assert not uncounted(bot(None).model_copy(update={"service": service()}), none)
 
 
 @given(st.lists(st.just((0, 0)), max_size=40))
