@@ -13,7 +13,7 @@ from slipway.judgements.logs import ErrorLines, classify, in_steps, usual
 from slipway.judgements.queries import fill
 from slipway.judgements.traffic import coverage, uncounted
 from slipway.judgements.workload import Raw
-from slipway.messages.watch import Reading, Watched, WatchSlice
+from slipway.messages.watch import LogsRead, Reading, Watched, WatchSlice
 
 if TYPE_CHECKING:
     from activities.adapters.cluster import Cluster
@@ -47,6 +47,7 @@ class Sources:
         self.slow: dict[str, Traffic] = {}
         self.lines: dict[str, ErrorLines | Unreadable] = {}
         self.rates: dict[str, dict[str, float]] = {}
+        self.logs_read = dict(request.mark.logs) if request.mark else {}
         self.connections: float | Unreadable | None = None
         self.external: float | Unreadable | None = None
 
@@ -167,20 +168,29 @@ class Sources:
         past = watched.log_rates is None and not watched.replaced
         since = began - baseline if past else began
         work, pods = watched.workload, self.pods_of(watched)
-        pattern = regex_of([watched])
+        pattern, asked = regex_of([watched]), time.time()
         try:
             read = await self._logs.of_pods(self._request.loki, work, pods, pattern, since)
         except SlipwayError as error:
             self.lines[name] = Unreadable(error.what.rstrip("."), error.remedy)
             return
         step, classes = self._request.metrics.scrape_interval, self._request.logs
-        self.lines[name] = in_steps(
-            read.lines, classes, began, step, time.time(), told_since=read.since
-        )
+        missed = self._missed(name, began, read.since)
+        self.logs_read[name] = LogsRead(until=asked, missed=missed)
+        self.lines[name] = in_steps(read.lines, classes, began, step, time.time(), missing=missed)
         before = classify((one for one in read.lines if one.at < began), classes)
         told = max(1.0, began - max(since, read.since))
         rates = usual(before, told if past else baseline, cut=past and read.since > since)
         self.rates[name] = rates if watched.log_rates is None else dict(watched.log_rates)
+
+    def _missed(self, name: str, began: float, told_since: float) -> float:
+        """Return the seconds of the window whose lines nobody has read. A log may tell less than it
+        did: the kubelet begins a new file, or so much is written that a limit cuts it. What the
+        slices before have read of it was judged by them."""
+        read = self._request.mark.logs.get(name) if self._request.mark else None
+        if read is None:
+            return max(0.0, told_since - began)
+        return read.missed + max(0.0, told_since - read.until)
 
     def _known(self, watched: Watched) -> Pods:
         ready = [pod for pod in self.pods_of(watched) if objects.holds(pod, "Ready")]

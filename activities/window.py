@@ -143,7 +143,12 @@ class Window:
         reread = mark.reread or bool(more and more.reread)
         own = self._own
         return mark.model_copy(
-            update={"failing": own.failing, "asked": own.asked, "reread": reread}
+            update={
+                "failing": own.failing,
+                "asked": own.asked,
+                "reread": reread,
+                "logs": self._sources.logs_read,
+            }
         )
 
     def _keep(self) -> None:

@@ -11,7 +11,7 @@ from slipway.judgements.logs import LogLine, parse_lines
 MOST_LINES = 40_000
 """Lines of a container that are read at once, of more than that the newest ones."""
 MOST_BYTES = 8 * 1024 * 1024
-"""Together with `MOST_LINES`: about 45 lines a second for a quarter of an hour."""
+"""A window reads its log in every slice: it is enough for what is written from one to the next."""
 _LINE_BYTES = 4096
 _PART = 8192
 """Bytes of a line that a runtime writes as one line at least, when it splits it: CRI-O 8 KiB,

@@ -92,7 +92,7 @@ class ErrorLines:
     step: float
     """Seconds."""
     missing: float = 0.0
-    """Seconds at the window's beginning of which not all lines could be read."""
+    """Seconds of the window whose lines were gone, or too many, when they were to be read."""
 
     @property
     def totals(self) -> dict[str, int]:
@@ -107,10 +107,10 @@ def in_steps(
     step: float,
     until: float,
     *,
-    told_since: float = 0.0,
+    missing: float = 0.0,
 ) -> ErrorLines:
-    """Return the error lines written between `began` and `until`, of which all are known since
-    `told_since` (unix seconds)."""
+    """Return the error lines written between `began` and `until` (unix seconds). `missing`: seconds
+    in between whose lines nobody has read."""
     number = max(1, math.ceil((until - began) / step))
     sorted_in: list[list[LogLine]] = [[] for _ in range(number)]
     for line in lines:
@@ -118,7 +118,7 @@ def in_steps(
             sorted_in[min(number - 1, int((line.at - began) / step))].append(line)
     found = [classify(part, classes) for part in sorted_in]
     counts = {name: [part[name] for part in found] for name in found[0]}
-    return ErrorLines(counts, step, missing=max(0.0, told_since - began))
+    return ErrorLines(counts, step, missing)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@ from slipway.judgements.workload import Raw
 from slipway.messages.watch import Asked, Mark, Watched, WatchSlice
 from slipway.verdicts import Kind, Signal, Verdict
 
+_MAY_MISS = 90.0
+"""Seconds of a window whose log lines may be missing: what a pod wrote since the last slice is gone
+when the kubelet begins a new file. What goes on failing fails in the new one as well."""
+
 
 @dataclass(frozen=True)
 class ServiceRead:
@@ -63,8 +67,8 @@ def judge_service(read: ServiceRead, request: WatchSlice, mark: Mark) -> list[Ve
 
 
 def _logs(read: ServiceRead, request: WatchSlice, planned: int) -> Verdict | None:
-    """Judge the error lines. Those of a log that does not reach back to the window's beginning can
-    speak against a release, never for it."""
+    """Judge the error lines. Those of a log of which a part was never read can speak against a
+    release, never for it."""
     name, lines = read.watched.service.name, read.lines
     if lines is None:
         return None
@@ -75,14 +79,16 @@ def _logs(read: ServiceRead, request: WatchSlice, planned: int) -> Verdict | Non
     verdict = judge_logs(name, lines, before, planned, request.limits, last=request.last)
     if verdict is not None and verdict.kind is Kind.ROLLBACK:
         return verdict
-    return nothing_to_read(Signal.LOGS, name, _cut(lines)) if lines.missing else verdict
+    if lines.missing > min(_MAY_MISS, request.window_length / 4):
+        return nothing_to_read(Signal.LOGS, name, _cut(lines))
+    return verdict
 
 
 def _cut(lines: ErrorLines) -> Unreadable:
-    ago = say_length(max(1.0, round(lines.missing)))
+    length = say_length(max(1.0, round(lines.missing)))
     return Unreadable(
-        f"its pods write so much that what they wrote in the window's first {ago} is gone or too "
-        "much to be read",
+        f"its pods write so much that {length} of the window were gone, or too much, before they "
+        "could be read",
         "Name a Loki in the plan (`loki`), or let the service log less, then retry.",
     )
 

@@ -75,11 +75,21 @@ class Asked(Message):
     """One of the failures, in words."""
 
 
+class LogsRead(Message):
+    """How far a service's error lines have been read in a window."""
+
+    until: float
+    """Unix seconds."""
+    missed: float = 0.0
+    """Seconds of the window so far whose lines were gone before they could be read."""
+
+
 class Mark(Message):
     """Where a window began, by the watching side's own clock, and what a slice left for the next.
 
     Counters are read as raw samples since `began` in every attempt, so nothing is counted twice;
-    only what slipway's own requests found is carried, since no server keeps that.
+    only what slipway's own requests found is carried, since no server keeps that, and how far logs
+    were read, which kubelets begin anew.
     """
 
     began: float
@@ -92,6 +102,8 @@ class Mark(Message):
     """Requests to read paths so far, service by service."""
     reread: bool = False
     """Whether the window went on once because something could not be read."""
+    logs: dict[str, LogsRead] = {}
+    """How far error lines were read, service by service."""
 
 
 class Kept(Message):

@@ -18,7 +18,7 @@ from slipway.judgements.counters import Traffic
 from slipway.judgements.logs import ALL
 from slipway.judgements.window import ServiceRead, judge_service
 from slipway.judgements.workload import Raw
-from slipway.messages.watch import Mark
+from slipway.messages.watch import LogsRead, Mark
 from slipway.plan import LogClass
 from slipway.plan import Loki as Store
 from slipway.verdicts import Kind, Reason, Signal, Verdict
@@ -146,9 +146,9 @@ def test_what_was_not_seen_in_a_cut_hour_is_no_proof_of_none(small: int) -> None
         assert _before(whole).per_second["refused"] == 0.0
 
 
-def _verdicts(server: Kubelet, length: float) -> list[Verdict]:
-    """What the logs say at the end of a window."""
-    request = watch_slice()
+def _verdicts(server: Kubelet, length: float, mark: Mark | None = None) -> list[Verdict]:
+    """What the logs say at the end of a window; `mark`: what the slices before have left."""
+    request = watch_slice().model_copy(update={"mark": mark})
     cluster, began = server.cluster(), time.time() - length
     sources = Sources(cluster, Prometheus(), LogSource(cluster, Loki()), request)
     sources.pods = [_pod()]
@@ -178,3 +178,14 @@ def test_what_is_left_of_a_window_may_still_roll_back(small: int) -> None:
     with kubelet({NAME: log_of(120, 5000, "ERROR down")}) as server:
         (verdict,) = _verdicts(server, 120)
     assert (verdict.kind, verdict.reason) == (Kind.ROLLBACK, Reason.ERRORS_IN_LOGS)
+
+
+def test_a_file_that_began_between_two_slices_is_read_on(small: int) -> None:
+    now = time.time()
+    read = {"api-gateway": LogsRead(until=now - 30)}
+    with kubelet({NAME: log_of(10, 300)}) as server:  # twenty seconds of the old file are gone
+        assert _verdicts(server, 120, Mark(began=now - 120, logs=read)) == []
+        missed = {"api-gateway": LogsRead(until=now - 30, missed=25.0)}
+        (verdict,) = _verdicts(server, 120, Mark(began=now - 120, logs=missed))
+    assert verdict.reason is Reason.NOTHING_TO_READ
+    assert "45s of the window" in verdict.because
