@@ -97,22 +97,22 @@ def _read(server: Kubelet, seconds: float, *, age: float = 10 * HOUR) -> Read:
 def test_a_log_says_since_when_it_tells() -> None:
     now = time.time()
     with kubelet({NAME: log_of(2 * HOUR, 1000)}) as server:
-        assert _read(server, HOUR).since == pytest.approx(now - HOUR, abs=5)
+        assert _read(server, HOUR).since == pytest.approx(now - HOUR, abs=60)
     with kubelet({NAME: log_of(600, 1000)}) as rotated:  # its first line is of ten minutes ago
-        assert _read(rotated, HOUR).since == pytest.approx(now - 600, abs=5)
-        assert _read(rotated, 300).since == pytest.approx(now - 300, abs=5)
-        assert _read(rotated, HOUR, age=620).since == pytest.approx(now - HOUR, abs=5)
+        assert _read(rotated, HOUR).since == pytest.approx(now - 600, abs=60)
+        assert _read(rotated, 300).since == pytest.approx(now - 300, abs=60)
+        assert _read(rotated, HOUR, age=620).since == pytest.approx(now - HOUR, abs=60)
     with kubelet({NAME: log_of(10, 20)}) as quiet:
-        assert _read(quiet, HOUR).since == pytest.approx(now - HOUR, abs=5)
+        assert _read(quiet, HOUR).since == pytest.approx(now - HOUR, abs=60)
     banner = [(now - 5 * HOUR, "INFO listening"), *log_of(600, 1000)]
     with kubelet({NAME: banner}) as calm:
-        assert _read(calm, HOUR).since == pytest.approx(now - HOUR, abs=5)
+        assert _read(calm, HOUR).since == pytest.approx(now - HOUR, abs=60)
 
 
 def test_a_log_of_too_many_lines_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pod_logs, "MOST_LINES", 500)
     with kubelet({NAME: log_of(1000, 5000)}) as server:
-        assert _read(server, HOUR).since == pytest.approx(time.time() - 100, abs=5)
+        assert _read(server, HOUR).since == pytest.approx(time.time() - 100, abs=60)
 
 
 def _before(server: Kubelet) -> LogsBefore:
