@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SIDE_BY_SIDE = 20
 _QUERIES = 4
 """Corruption probes at once: a slow one must not keep the others from running in a slice."""
+_STATEMENT = 12.0
+"""Seconds: what a statement of a probe may take, and its connection."""
 _LEAST_PAUSE = 0.25
 """Between two probes of one service, also when time is compressed."""
 _LOG_PAUSE = 2.0
@@ -53,6 +55,7 @@ class OwnProbes:
         self._ring = ring
         self._limit = asyncio.Semaphore(_SIDE_BY_SIDE)
         self._probed = asyncio.Event()
+        self._looked = asyncio.Event()
         before = request.mark or Mark(began=0.0)
         self.failing = dict(before.failing)
         self.asked = dict(before.asked)
@@ -76,6 +79,12 @@ class OwnProbes:
             self._corruption.setdefault(probe.name, judge_probe(replace(silent, name=probe.name)))
         corruption = [one for one in self._corruption.values() if one.kind is not Kind.PROCEED]
         return [*unknown, *corruption]
+
+    async def finish(self) -> None:
+        """Give corruption probes the time that a statement may take: a slice may be shorter."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STATEMENT):
+                await self._looked.wait()
 
     async def settle(self) -> None:
         """After an alarm about health: wait until the services that are failing as well have failed
@@ -151,3 +160,4 @@ class OwnProbes:
             self._ring([self._corruption[probe.name]])
 
         await asyncio.gather(*map(look, self._request.corruption))
+        self._looked.set()

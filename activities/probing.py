@@ -74,7 +74,10 @@ class Prober:
             if silent:
                 raise silent[0]
             return f"its log cannot be read: {failed[0].what}"
-        return heartbeat_problem(lines, beat.pattern, time.time(), beat.max_silence)
+        # in a thread: of very many lines it takes longer than an activity may be silent
+        return await asyncio.to_thread(
+            heartbeat_problem, lines, beat.pattern, time.time(), beat.max_silence
+        )
 
     async def pods_of(self, namespace: str, deployment: str) -> list[str]:
         """Return the names of the pods of a Deployment's current ReplicaSet."""

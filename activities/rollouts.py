@@ -20,6 +20,7 @@ from slipway.judgements.logs import LogLine
 from slipway.judgements.masking import shown
 from slipway.judgements.pods import Trouble
 from slipway.judgements.rollout import (
+    BACK_OFF,
     STANDS,
     Judged,
     Policy,
@@ -49,6 +50,7 @@ _ATTEMPTS = 15
 """Of one compare-and-set: the controller writes statuses all the time, each is a conflict."""
 _LEAST_WATCHED = 10.0
 """A retried wait still looks this long before it says that a rollout took too long."""
+_PATIENT = {"crash-loop": BACK_OFF, "out-of-memory": BACK_OFF}
 _TAIL = 20
 _MISSES = 30
 """Polls in a row without an answer before the attempt gives up and is retried."""
@@ -188,7 +190,7 @@ class Rollouts:
             other=other,
             comparable=images.reports_digests(before.image, before.image_ids) if before else None,
             back=request.back,
-            stands=self._stands,
+            stands={**self._stands, **_PATIENT} if request.again else self._stands,
         )
 
     async def _until_decided(

@@ -59,7 +59,9 @@ class SignalLook:
         if isinstance(codes, Unreadable):
             return found
         bounds = await self._vector(f"count by (le) ({plan.metrics.latency})", pods)
-        return [*found, *judge_buckets(service, bounds, plan.limits.latency_p95)]
+        served = await self._vector(f"sum({plan.metrics.requests})", pods)
+        requests = 0.0 if isinstance(served, Unreadable) else served[0].samples[-1][1]
+        return [*found, *judge_buckets(service, bounds, plan.limits.latency_p95, requests)]
 
     async def _numbers(self) -> list[Finding]:
         """The two numbers that the last window must be able to read."""

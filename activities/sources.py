@@ -1,6 +1,7 @@
 """What a watching window reads besides health: pods, traffic, latency, logs, shared numbers."""
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ _LOOKBACK = 5.0
 
 _SIDE_BY_SIDE = 4
 """Services whose counters are read at a time."""
+_LEAST_TOLD = 60.0
+"""Seconds of the time before that a log must tell of to say what error lines are usual."""
 _UNKNOWN = Unreadable("its ReplicaSet is not known")
 
 
@@ -179,9 +182,14 @@ class Sources:
         self.logs_read[name] = LogsRead(until=asked, missed=missed)
         self.lines[name] = in_steps(read.lines, classes, began, step, time.time(), missing=missed)
         before = classify((one for one in read.lines if one.at < began), classes)
-        told = max(1.0, began - max(since, read.since))
-        rates = usual(before, told if past else baseline, cut=past and read.since > since)
-        self.rates[name] = rates if watched.log_rates is None else dict(watched.log_rates)
+        told = began - max(since, read.since)
+        if watched.log_rates is not None:
+            self.rates[name] = dict(watched.log_rates)
+        elif past and told < min(_LEAST_TOLD, baseline / 10):
+            self.rates[name] = dict.fromkeys(before, math.inf)  # of which nothing is known
+        else:
+            cut = past and read.since > since
+            self.rates[name] = usual(before, told if past else baseline, cut=cut)
 
     def _missed(self, name: str, began: float, told_since: float) -> float:
         """Return the seconds of the window whose lines nobody has read. A log may tell less than it

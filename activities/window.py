@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from activities.adapters.prometheus import Prometheus
     from activities.log_source import LogSource
 
+_BEGINS = 30.0
+"""Seconds that an API server may take to answer at a window's beginning."""
 _LEAST_READ = 1.0
 _SPARE = 1.0
 """The last reading begins so many seconds before the slice ends, at most."""
@@ -126,13 +128,19 @@ class Window:
         Raises Unreachable when it cannot: without the pods' restarts so far, all those of their
         lives would count as the window's.
         """
-        began, told = time.time(), self._progress.kept
-        await self._sources.look_at_pods()
+        told, until = self._progress.kept, time.monotonic() + min(_BEGINS, self._request.length)
         before = Kept.model_validate_json(told) if told else None
         mark = self._request.mark or (before.mark if before else None)
-        missing = self._sources.pods_missing
-        if mark is None and missing is not None:
-            raise Unreachable(f"{missing.because}.", missing.remedy)
+        while True:
+            began = time.time()
+            await self._sources.look_at_pods()
+            missing = self._sources.pods_missing
+            if mark is not None or missing is None:
+                break
+            if time.monotonic() > until:
+                raise Unreachable(f"{missing.because}.", missing.remedy)
+            self._progress.say(f"{self._request.window}: {missing.because}")
+            await asyncio.sleep(_LEAST_READ)
         self._mark = mark or Mark(began=began, restarts=restarts(self._sources.pods))
         self._keep()
         self._ring(before.alarms if before else [])
@@ -185,6 +193,8 @@ class Window:
         if request.last:
             reads += [sources.read_latency(mark.began), sources.read_shared(mark.began)]
         await asyncio.gather(*reads)
+        if request.last:
+            await self._own.finish()
         found = self._own.at_the_end()
         for one in request.watched:
             found += judge_service(self._of(one), request, mark)

@@ -82,7 +82,7 @@ class Flow(Document):
     service: Name | None = None
     secrets: dict[Variable, Reference] = {}
     """Values that `{name}` stands for and that only the worker may know."""
-    cookies: bool = added(False)
+    cookies: bool = added(True)
     """Whether cookies that answers set are sent with the flow's later steps, as a browser does.
     Each try of the flow begins without any."""
     steps: list[Step] = Field(min_length=1, max_length=20)

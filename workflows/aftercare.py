@@ -191,6 +191,7 @@ class Aftercare:
             probe_url=plan.database.probe_url,
             time_scale=plan.time_scale,
             full=errors,  # latency, connections and external calls belong to these looks
+            looks_back=errors,
         )
 
     @workflow.signal(name="superseded")

@@ -24,6 +24,8 @@ _SEARCHED = 16_384
 """Characters in which the plan's patterns are searched: they may take the square of that."""
 MOST_LINES = 20_000
 """Lines that are read of a log store at once; of more than that the newest ones."""
+_BEAT = 2000
+"""Characters of a line in which a heartbeat is looked for."""
 _UNSEEN = 3
 _WRITTEN_BY_RUNTIME = re.compile(r"^\S+ (?:stdout|stderr) [FP] ")
 
@@ -208,7 +210,7 @@ def lines_of(name: str) -> str:
 def heartbeat_problem(lines: Iterable[LogLine], pattern: str, now: float, silence: float) -> str:
     """Return why a service that is verified by its log seems dead, or the empty text."""
     wanted = re.compile(pattern)
-    beats = [one.at for one in lines if wanted.search(one.text)]
+    beats = [one.at for one in lines if wanted.search(one.text[:_BEAT])]
     if not beats:
         return f"no log line matches {pattern!r}"
     ago = now - max(beats)

@@ -62,6 +62,9 @@ STANDS: Mapping[str, float] = {
     "unschedulable": 180.0,
 }
 """Seconds that each sign of doom must last."""
+BACK_OFF = 330.0
+"""Seconds in which a container that crashed is started again and seen to run: the kubelet waits for
+five minutes at most (CrashLoopBackOff)."""
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,13 @@ def judge_counters(service: Service, codes: list[Series] | Unreadable) -> list[F
 
 
 def judge_buckets(
-    service: Service, bounds: list[Series] | Unreadable, limit: float
+    service: Service, bounds: list[Series] | Unreadable, limit: float, requests: float
 ) -> list[Finding]:
     """Judge the latency histogram of a service that has request counters. `bounds`: one series for
-    each value of the label `le`; `limit` in seconds."""
+    each value of the label `le`; `limit` in seconds; `requests` so far."""
     if isinstance(bounds, Unreadable):
+        if not requests:  # some registries make a histogram with the first request
+            return []
         what = f"Prometheus holds no series of {service.name} for `metrics.latency` of the plan."
         return [_block(what, _UNSEEN)]
     if any(same_bound(bound_of(one.labels.get("le", "")), limit) for one in bounds):

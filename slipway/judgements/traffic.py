@@ -136,10 +136,10 @@ def coverage(traffic: Traffic, pods: Pods, at: float, began: float, interval: fl
 
 def uncounted(watched: Watched, found: Traffic | Unreadable) -> bool:
     """Whether a service that is verified by its logs has no request counter, and none before the
-    release either: one that has gone with the release is missing."""
+    release either: one that has gone with the release, or may have, is missing."""
     if not isinstance(found, Unreadable) or not found.empty:
         return False
-    had = watched.before is not None and not watched.before.because
+    had = watched.before is not None and not watched.before.empty
     return watched.service.kind is ServiceKind.LOG and not had
 
 

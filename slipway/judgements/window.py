@@ -79,7 +79,8 @@ def _logs(read: ServiceRead, request: WatchSlice, planned: int) -> Verdict | Non
     verdict = judge_logs(name, lines, before, planned, request.limits, last=request.last)
     if verdict is not None and verdict.kind is Kind.ROLLBACK:
         return verdict
-    if lines.missing > min(_MAY_MISS, request.window_length / 4):
+    may_miss = min(_MAY_MISS, request.window_length / 4)
+    if lines.missing > may_miss and not request.looks_back:
         return nothing_to_read(Signal.LOGS, name, _cut(lines))
     return verdict
 

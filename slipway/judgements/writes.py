@@ -179,7 +179,11 @@ def _written_by_run(deployment: Raw, wish: Wish) -> bool:
     own = _marked(deployment, wish) or (
         wish.wrote is not None and same_version(standing, wish.wrote)
     )
-    return own and annotation(deployment, WRITTEN) == _digest(standing)
+    # the whole template's digest: what slipway wrote before a restart's mark was left out of it
+    return own and annotation(deployment, WRITTEN) in (
+        _digest(standing),
+        digest_of_template(standing),
+    )
 
 
 def _marked(deployment: Raw, wish: Wish) -> bool:

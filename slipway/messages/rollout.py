@@ -100,6 +100,9 @@ class AwaitRollout(Message):
     and its settings are compared with the captured ones."""
     captured: Captured | None = None
     """What stood before this run: settings, and how the nodes report a pinned image."""
+    again: bool = False
+    """Whether what kept its pods from running may just have gone: a container that crashed before
+    then is started again after five minutes at most."""
 
 
 class RolledOut(Message):

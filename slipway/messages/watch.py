@@ -22,6 +22,8 @@ class TrafficBefore(Message):
     left_failures: float = 0.0
     because: str = ""
     """Why nothing was read; then the limits stand alone."""
+    empty: bool = False
+    """Whether nothing was read because there is no such counter."""
 
 
 class ReadBefore(Message):
@@ -147,6 +149,9 @@ class WatchSlice(Message):
     """Services with too little traffic whose read paths are asked during this slice."""
     loki: Loki | None = None
     """Where error lines are read; None: from Kubernetes."""
+    looks_back: bool = False
+    """Whether it looks back over a time in which nobody read the logs: they may tell of a part of
+    it only, and are judged by that."""
 
 
 class Reading(Message):

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -146,9 +147,11 @@ def test_what_was_not_seen_in_a_cut_hour_is_no_proof_of_none(small: int) -> None
         assert _before(whole).per_second["refused"] == 0.0
 
 
-def _verdicts(server: Kubelet, length: float, mark: Mark | None = None) -> list[Verdict]:
+def _verdicts(
+    server: Kubelet, length: float, mark: Mark | None = None, **more: Any
+) -> list[Verdict]:
     """What the logs say at the end of a window; `mark`: what the slices before have left."""
-    request = watch_slice().model_copy(update={"mark": mark})
+    request = watch_slice().model_copy(update={"mark": mark, **more})
     cluster, began = server.cluster(), time.time() - length
     sources = Sources(cluster, Prometheus(), LogSource(cluster, Loki()), request)
     sources.pods = [_pod()]
@@ -189,3 +192,17 @@ def test_a_file_that_began_between_two_slices_is_read_on(small: int) -> None:
         (verdict,) = _verdicts(server, 120, Mark(began=now - 120, logs=missed))
     assert verdict.reason is Reason.NOTHING_TO_READ
     assert "45s of the window" in verdict.because
+
+
+def test_a_look_back_is_judged_by_what_the_log_tells(small: int) -> None:
+    """Nobody read it meanwhile: that the kubelet began a new file is no trouble of a service."""
+    with kubelet({NAME: log_of(600, 5000)}) as server:
+        assert _verdicts(server, HOUR, looks_back=True) == []
+
+
+def test_where_nothing_is_known_of_the_time_before_nothing_is_compared_with_it(small: int) -> None:
+    (watched,) = watch_slice().watched
+    old = watched.model_copy(update={"replaced": False, "log_rates": None})
+    lines = [(at, "ERROR ECONNREFUSED") for at, _ in log_of(600, 5000)]
+    with kubelet({NAME: lines}) as server:
+        assert _verdicts(server, 300, watched=[old], looks_back=True) == []

@@ -34,7 +34,7 @@ class Asked(Prober):
 
 
 class Database:
-    """Runs corruption probes: `true`, `false`, or never an answer."""
+    """Runs corruption probes: `true`, `false`, `slow`, or never an answer."""
 
     async def run(
         self, _: str, probes: list[CorruptionProbe], __: dict[str, str]
@@ -43,7 +43,9 @@ class Database:
         for one in probes:
             if one.sql == "never":
                 await asyncio.Event().wait()
-            found.append(ProbeResult(one.name, one.sql == "true"))
+            if one.sql == "slow":
+                await asyncio.sleep(0.3)
+            found.append(ProbeResult(one.name, one.sql in ("true", "slow")))
         return found
 
 
@@ -187,3 +189,10 @@ async def test_an_unread_log_is_raised_and_a_missing_one_is_a_problem() -> None:
         await prober.by_log(watched, "n", ["bot-1"])
     gone = Prober(cast("Any", None), cast("Any", Logs(Absent("There is no pod bot-1.", "Look."))))
     assert "no pod bot-1" in await gone.by_log(watched, "n", ["bot-1"])
+
+
+async def test_the_last_slice_waits_for_probes_that_take_their_time() -> None:
+    async with running(Asked(), [], probes("true", "slow")) as (own, _, __):
+        async with asyncio.timeout(60):
+            await own.finish()
+        assert own.at_the_end() == []

@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.rollouts import Rollouts
+    from slipway.judgements.rollout import BACK_OFF
     from slipway.judgements.workload import grace_of
     from slipway.messages.record import RestoreDatabase, RestoreService
     from slipway.messages.rollout import Applied, Apply, AwaitRollout, RolledOut
@@ -24,6 +25,8 @@ from workflows.undoing import not_undone, undone
 
 _PATIENCE = 30.0
 """Seconds until the next service is put back although the one before could not be written yet."""
+_STARTS = 90.0
+"""Seconds that a container may take to get ready, once the kubelet starts it again."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,11 @@ async def _restore_service(
 
 async def come_back(steps: Steps, late: Late, *, again: bool) -> None:
     """Wait once more when the data is back: code may refuse to start on a newer schema."""
-    because = await _wait_for(steps, late) if again else late.because
+    because = late.because
+    if again:
+        longest = max(late.wait.deadline, BACK_OFF + _STARTS)
+        wait = late.wait.model_copy(update={"again": True, "deadline": longest})
+        because = await _wait_for(steps, replace(late, wait=wait))
     if because:
         await _not_back(steps, late.step, late.service, because)
 

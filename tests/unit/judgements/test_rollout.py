@@ -7,7 +7,14 @@ import pytest
 
 from slipway.judgements import rollout, workload
 from slipway.judgements.images import reports_digests
-from slipway.judgements.rollout import Policy, Progress, Snapshot, judge_rollout
+from slipway.judgements.rollout import (
+    BACK_OFF,
+    STANDS,
+    Policy,
+    Progress,
+    Snapshot,
+    judge_rollout,
+)
 from slipway.verdicts import Reason
 from tests.unit.judgements.objects import (
     NEW,
@@ -247,6 +254,16 @@ def test_a_crash_loop_dooms_in_the_second_observation_not_the_first() -> None:
     assert doomed.reason is Reason.ROLLOUT_DOOMED
     assert "buddy-new-aa" in doomed.because
     assert "code 1" in doomed.because
+
+
+def test_a_pod_that_waits_to_be_started_again_is_given_the_time_for_it() -> None:
+    loop = waiting("CrashLoopBackOff", "back-off", restarts=6)
+    stands = {**STANDS, "crash-loop": BACK_OFF}
+    patient = replace(POLICY, stands=stands, deadline=BACK_OFF + 90)
+    late = judged(broken(0, loop), broken(300, loop), policy=patient)
+    assert late.progress is Progress.WAITING
+    never = judged(broken(0, loop), broken(300, loop), broken(331, loop), policy=patient)
+    assert never.progress is Progress.DOOMED
 
 
 def test_a_sign_that_vanishes_in_between_begins_anew() -> None:

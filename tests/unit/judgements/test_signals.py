@@ -42,10 +42,14 @@ def test_counters_without_codes_are_told_with_the_remedy(service: Service) -> No
 
 
 def test_a_histogram_needs_a_bucket_at_the_limit() -> None:
-    assert judge_buckets(BUDDY, by("le", "0.1", "0.50", "+Inf"), 0.5) == []
+    assert judge_buckets(BUDDY, by("le", "0.1", "0.50", "+Inf"), 0.5, 9.0) == []
     for bounds in (NOTHING, by("le", "0.1", "+Inf"), by("le", "")):
-        (found,) = judge_buckets(BUDDY, bounds, 0.5)
+        (found,) = judge_buckets(BUDDY, bounds, 0.5, 9.0)
         assert found.severity == "block"
+
+
+def test_without_requests_there_may_be_no_histogram_yet() -> None:
+    assert judge_buckets(BUDDY, NOTHING, 0.5, 0.0) == []
 
 
 def test_a_number_must_be_one() -> None:

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from slipway.errors import Fenced, ForeignChange
 from slipway.judgements import writes
-from slipway.judgements.workload import CAUSE, FENCE, OP_ID, RESTARTED, WRITTEN, with_image
+from slipway.judgements.workload import (
+    CAUSE,
+    FENCE,
+    OP_ID,
+    RESTARTED,
+    WRITTEN,
+    digest_of_template,
+    with_image,
+)
 from tests.unit.judgements.objects import NEW, OLD, UID, deployment, template
 
 RUN = "t1-20261123T202134Z-1a2b3c"
@@ -143,6 +151,16 @@ def test_undo_takes_back_a_restart_of_what_had_been_restarted_before() -> None:
     assert written(again, replace(UNDO, captured=before, desired=before))["spec"]["template"] == (
         before
     )
+
+
+def test_undo_knows_what_was_marked_when_the_mark_of_a_restart_still_counted() -> None:
+    before = restarted(deployment())["spec"]["template"]
+    do = replace(DO, captured=before, desired=with_image(before, "app", NEW))
+    found = written(restarted(deployment()), do)
+    whole = digest_of_template(found["spec"]["template"])
+    found["metadata"]["annotations"][WRITTEN] = whole
+    undo = replace(UNDO, captured=before, desired=before)
+    assert written(found, undo)["spec"]["template"] == before
 
 
 def test_undo_with_nothing_to_revert_but_a_restart_only_writes_its_fence() -> None:
