@@ -171,7 +171,10 @@ async def _said(place: ClusterWorld, cluster: Cluster) -> list[str]:
     request = window(
         place, watched, length=0.5, window_length=0.5, corruption=[], probe_url="", last=True
     )
-    seen: SliceSeen = await activity(watch.slice, request)
+    try:
+        seen: SliceSeen = await activity(watch.slice, request)
+    except SlipwayError as error:  # a window does not begin without its pods
+        return [*said, str(error)]
     return [*said, *(one.because for one in seen.verdicts)]
 
 
