@@ -16,13 +16,9 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.wait([task])  # raises nothing of the task's, and does not cancel it
         except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
             cancelled = error
-        except BaseException:  # noqa: S110 - told below, by result()
-            pass
     if cancelled is not None and task.exception() is None:
         raise cancelled
     return task.result()

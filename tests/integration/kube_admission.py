@@ -3,15 +3,14 @@
 import base64
 import json
 import ssl
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from devstack.errors import StackError
 from devstack.stack import Stack
+from tests.http_stub import Handler, serving
 from tests.integration.cluster_world import until
 from tests.integration.rollout_world import NEW, Place, image
 
@@ -134,32 +133,18 @@ async def webhook(p: Place, what: What, url: str) -> AsyncIterator[None]:
 def refusing(stack: Stack, said: str) -> Iterator[str]:
     """A webhook's server that refuses everything with these words; yields its address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Served(Handler):
+        def answer(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer = {"uid": asked["request"]["uid"], "allowed": False, "status": {"message": said}}
             review = {key: asked[key] for key in ("apiVersion", "kind")} | {"response": answer}
-            content = json.dumps(review).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            return
+            self.say(200, json.dumps(review).encode(), Content_Type="application/json")
 
     folder = Path(stack.kube_ca_file).parent
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"https://127.0.0.1:{server.server_port}/validate"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Served, context) as address:
+        yield f"{address}/validate"
 
 
 async def quota(p: Place, counted: str) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -17,6 +16,7 @@ from activities.adapters.cluster import Cluster
 from activities.adapters.kube_api import KubeApi
 from devstack.stack import Stack
 from devstack.world import kube
+from tests.http_stub import Handler, serving
 
 LOST, CUT, GARBAGE = "lost", "cut", "garbage"
 
@@ -79,8 +79,8 @@ def proxy(stack: Stack) -> Iterator[Proxy]:
     settings["headers"] = {}  # each request carries its own token
     upstream = httpx.Client(**settings)
 
-    class Handler(BaseHTTPRequestHandler):
-        def _handle(self) -> None:
+    class Served(Handler):
+        def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
             spoil = made.take(self.command, self.path)
@@ -113,20 +113,10 @@ def proxy(stack: Stack) -> Iterator[Proxy]:
             except OSError:  # who asked did not wait
                 return
 
-        do_GET = do_PATCH = do_POST = do_PUT = _handle  # noqa: N815 - the base class's names
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    made.address = f"http://127.0.0.1:{server.server_port}"
     try:
-        yield made
+        with serving(Served) as made.address:
+            yield made
     finally:
-        server.shutdown()
-        server.server_close()
         upstream.close()
 
 

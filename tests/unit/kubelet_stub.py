@@ -1,19 +1,18 @@
 """An API server that gives logs as a kubelet does: it begins where the tail begins, leaves out what
 is older than asked for, and stops at the limit of bytes."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from kubernetes import client
 
 from activities.adapters.cluster import Cluster
 from activities.adapters.kube_api import KubeApi
+from tests.http_stub import Handler, serving
 
 
 @dataclass
@@ -54,24 +53,12 @@ def kubelet(logs: dict[str, list[tuple[float, str]]]) -> Iterator[Kubelet]:
     """Serve these logs by the names of their pods."""
     made = Kubelet(logs)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Served(Handler):
+        def answer(self) -> None:
             asked = urlsplit(self.path)
             query = {key: values[0] for key, values in parse_qs(asked.query).items()}
             content = made.give(asked.path.split("/")[-2], query)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.say(200, content)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    made.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with serving(Served) as made.address:
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from activities.adapters.prometheus import Prometheus
 from activities.counted import CHUNK, Chunks, Counted, read_histogram
 from slipway.judgements.counters import Pods, Series, Traffic, Unreadable
 from slipway.judgements.folding import fold
@@ -13,10 +14,11 @@ PODS = Pods("a-1-", {"a-1-x": 0.0}, replaced=True)
 BEGAN = 100_000.0
 
 
-class Held:
+class Held(Prometheus):
     """Samples as Prometheus answers them, at most so many at a time."""
 
     def __init__(self, series: list[Series], most: int = 10**9) -> None:
+        super().__init__()
         self.series, self.most = series, most
         self.asked: list[tuple[float, float, float]] = []
 
@@ -42,7 +44,7 @@ def rows(count: int, label: str = "code") -> list[Series]:
 
 
 def counted(held: Held, **more: Any) -> Counted:
-    chunks = Chunks(held, "http://prometheus", "requests", **more)  # type: ignore[arg-type] # in memory
+    chunks = Chunks(held, "http://prometheus", "requests", **more)
     return Counted(chunks, BEGAN - 15, BEGAN, "5..")
 
 
@@ -110,7 +112,7 @@ def test_a_histogram_is_read_in_chunks_too(most: int) -> None:
         for bound, by in (("0.5", 9.0), ("+Inf", 10.0))
     ]
     held = Held(series, most)
-    chunks = Chunks(held, "http://prometheus", "latency")  # type: ignore[arg-type] # in memory
+    chunks = Chunks(held, "http://prometheus", "latency")
     found = asyncio.run(read_histogram(chunks, BEGAN - 15, BEGAN, PODS, 0.5, BEGAN + 900))
     assert not isinstance(found, Unreadable)
     buckets, slow = found

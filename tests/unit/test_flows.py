@@ -1,10 +1,8 @@
 """Flows: steps that may take their time, cookies, and secrets that are never shown."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -21,33 +19,7 @@ from slipway.checks import Flow
 from slipway.messages.watch import RunFlows
 from slipway.plan import Service
 from slipway.verdicts import Kind, Verdict
-
-
-class Quiet(BaseHTTPRequestHandler):
-    """Logs nothing, and says whole answers."""
-
-    def log_message(self, *_: object) -> None:
-        return
-
-    def say(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@contextmanager
-def serving(handler: type[Quiet]) -> Iterator[str]:
-    """Yield the address at which a handler answers."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+from tests.http_stub import Handler, serving
 
 
 @contextmanager
@@ -56,33 +28,33 @@ def making_a_report(*answers: int) -> Iterator[tuple[str, list[str]]]:
     methods it was asked with."""
     asked: list[str] = []
 
-    class Handler(Quiet):
-        def do_GET(self) -> None:
+    class Served(Handler):
+        def answer(self) -> None:
             status = answers[min(len(asked), len(answers) - 1)]
             asked.append(self.command)
             self.say(status)
 
-    with serving(Handler) as url:
+    with serving(Served) as url:
         yield url, asked
 
 
-class Login(Quiet):
+class Login(Handler):
     """Opens a session, and lets in who has one."""
 
-    def do_GET(self) -> None:
+    def answer(self) -> None:
         if self.path == "/login":
             self.say(200, b"{}", Set_Cookie="session=1; Path=/; HttpOnly")
         else:
             self.say(200 if "session=1" in self.headers.get("Cookie", "") else 401)
 
 
-class Echo(Quiet):
+class Echo(Handler):
     """Refuses with what it was sent, as validators of requests do; a token it gives as text."""
 
-    def do_GET(self) -> None:
-        self.say(200, b"a-token-of-somebody")
-
-    def do_POST(self) -> None:
+    def answer(self) -> None:
+        if self.command == "GET":
+            self.say(200, b"a-token-of-somebody")
+            return
         said = self.rfile.read(int(self.headers["Content-Length"]))
         self.say(422, b'{"detail":[{"loc":["body"],"msg":"too long","input":' + said + b"}]}")
 

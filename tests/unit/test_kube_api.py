@@ -3,10 +3,8 @@
 import asyncio
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from kubernetes import client
@@ -14,6 +12,7 @@ from kubernetes import client
 from activities.adapters.cluster import Cluster
 from activities.adapters.kube_api import KubeApi, Target
 from slipway.errors import Forbidden, SlipwayError, Unreachable
+from tests.http_stub import Handler, serving
 
 _CANNOT = 'User "slipway" cannot get resource "deployments" in API group "apps"'
 _FORBIDDEN = (403, json.dumps({"message": f'deployments.apps "buddy" is forbidden: {_CANNOT}'}))
@@ -26,29 +25,18 @@ def _answering(*answers: tuple[int, str]) -> Iterator[tuple[KubeApi, list[str]]]
     """Serve these answers one after the other; yield a client and the paths it asked for."""
     left, asked = list(answers), []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Served(Handler):
+        def answer(self) -> None:
             asked.append(self.path)
             status, text = left.pop(0)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text.encode())
+            self.say(status, text.encode())
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{server.server_port}"
-    api = KubeApi(configuration)
-    try:
-        yield api, asked
-    finally:
-        api.close()
-        server.shutdown()
-        server.server_close()
+    with serving(Served) as address:
+        api = KubeApi(client.Configuration(host=address))
+        try:
+            yield api, asked
+        finally:
+            api.close()
 
 
 def test_what_a_ready_server_forbids_twice_is_a_missing_right() -> None:

@@ -59,13 +59,14 @@ def _pods(*names: str) -> list[Raw]:
     ]
 
 
-class _Held:
+class _Held(Prometheus):
     """Metrics of two pods, which fail from the window's beginning; or of none."""
 
     def __init__(self, *names: str) -> None:
+        super().__init__()
         self.names = names
 
-    async def samples(self, *_: Any) -> list[Series] | Unreadable:
+    async def samples(self, *_: Any, **__: Any) -> list[Series] | Unreadable:
         now = time.time()
         times = [now - 60 + 5 * number for number in range(13)]
         return [
@@ -79,7 +80,7 @@ class _Held:
 def _read(request: WatchSlice, held: _Held, *pods: str) -> Sources:
     cluster = Cluster(KubeApi(client.Configuration(host="http://127.0.0.1:1")))
     logs = LogSource(cluster, Loki())
-    sources = Sources(cluster, held, logs, request)  # type: ignore[arg-type] # in memory
+    sources = Sources(cluster, held, logs, request)
     sources.pods = _pods(*pods)
     asyncio.run(sources.read_traffic(time.time() - 61))
     return sources
