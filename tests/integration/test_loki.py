@@ -4,7 +4,6 @@ import time
 import uuid
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from activities.adapters.browser import Browser
@@ -27,6 +26,7 @@ from tests.integration.own_loki import OwnLoki, own_loki
 from tests.integration.stub_server import answering, response
 from tests.integration.test_observe import at_rest, look
 from tests.integration.test_watch import LENGTH, seen
+from tests.loki_stub import listening
 
 pytestmark = pytest.mark.stack
 
@@ -100,15 +100,8 @@ async def test_what_collectors_leave_around_a_line_is_taken_off(
 
 async def test_loki_is_told_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOKI_HEADER", "Bearer of-a-test-only")
-    asked: list[httpx.Request] = []
-
-    def serve(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        body = b'{"status":"success","data":{"resultType":"streams","result":[]}}'
-        return httpx.Response(200, stream=httpx.ByteStream(body))  # read as it comes
-
-    loki, store = Loki(), Store(url="http://loki", tenant="teei", authorization="env:LOKI_HEADER")
-    loki._http = httpx.AsyncClient(transport=httpx.MockTransport(serve))
+    loki, asked = listening()
+    store = Store(url="http://loki", tenant="teei", authorization="env:LOKI_HEADER")
     assert await loki.error_lines(store, '{a="b"}', 0, 1) == []
     assert asked[0].headers["authorization"] == "Bearer of-a-test-only"
     assert asked[0].headers["x-scope-orgid"] == "teei"

@@ -23,6 +23,7 @@ from slipway.messages.watch import LogsRead, Mark
 from slipway.plan import LogClass
 from slipway.plan import Loki as Store
 from slipway.verdicts import Kind, Reason, Signal, Verdict
+from tests.loki_stub import listening
 from tests.unit.kubelet_stub import Kubelet, kubelet, log_of
 from tests.unit.watch_slice import watch_slice
 
@@ -37,15 +38,7 @@ def _ask(loki: Loki) -> None:
 
 def test_spaces_around_a_header_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOKI_HEADER", " Bearer abc-s3cret ")
-    asked: list[httpx.Request] = []
-
-    def serve(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        body = b'{"status":"success","data":{"resultType":"streams","result":[]}}'
-        return httpx.Response(200, stream=httpx.ByteStream(body))  # read as it comes
-
-    loki = Loki()
-    loki._http = httpx.AsyncClient(transport=httpx.MockTransport(serve))
+    loki, asked = listening()
     _ask(loki)
     assert asked[0].headers["authorization"] == "Bearer abc-s3cret"
 
